@@ -1,0 +1,1 @@
+//! Keys, audit log, signed bundles and the model store.

@@ -1,0 +1,2 @@
+//! The cloister binary: arguments in, use case called, lines out.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Local models: GGUF files and encoders, read, tokenised and run on the CPU.

@@ -1,0 +1,1 @@
+//! Catalogue, keyword index, vectors, search and rights.

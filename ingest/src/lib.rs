@@ -1,0 +1,1 @@
+//! Bytes to pages, blocks with boxes, and passages.
