@@ -1,0 +1,10 @@
+#!/bin/sh
+# Starts the appliance with the sample collection: tools/run.sh BINARY DATA_DIR MODELS_DIR ADDRESS
+set -eu
+bin=$1 data=$2 models=$3 listen=$4
+root=$(cd "$(dirname "$0")/.." && pwd)
+mkdir -p "$data"
+if ! "$bin" --data "$data" --models "$models" --json collection list | grep -q '"name":"Samples"'; then
+  "$bin" --data "$data" --models "$models" ingest --collection Samples "$root/samples/documents"
+fi
+exec "$bin" --data "$data" --models "$models" serve --listen "$listen"
