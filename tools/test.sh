@@ -24,6 +24,6 @@ section "the whole way in a real browser against the real appliance"
 (cd web/ui && npm run test:e2e)
 
 section "bundle: built, refused when changed, installed and used without a network"
-tools/test_bundle.sh "$root/$bin" "$models"
+python3 tools/bundle_test.py "$root/$bin" "$models"
 
 printf '\nall tests passed\n'

@@ -1,1 +1,50 @@
 //! Local models: GGUF files and encoders, read, tokenised and run on the CPU.
+//!
+//! The crate reads model files it does not trust, turns text into tokens and tokens into text, runs decoders of the
+//! llama and qwen2 families and BERT encoders, and samples. It knows tensors; it knows no documents, no HTTP and no
+//! prompts, and it neither prints nor reads the environment.
+//!
+//! Threads: [`Generator`] and [`Encoder`] are `Send + Sync`. A generator runs one forward pass at a time on a pool of
+//! its own; callers on several threads wait for one another inside.
+//!
+//! ```no_run
+//! use cloister_engine::{CancelFlag, ChatMessage, Generator, GenerateOptions, LoadOptions};
+//! # fn main() -> Result<(), cloister_engine::EngineError> {
+//! let options = LoadOptions { threads: 2, context_tokens: 2048, memory_available_bytes: None };
+//! let model = Generator::load("model.gguf".as_ref(), &options)?;
+//! let prompt = model.encode_chat(&[ChatMessage::new("user", "What is a cloister?")], true)?;
+//! let mut sequence = model.sequence();
+//! let cancel = CancelFlag::new();
+//! model.prefill(&mut sequence, &prompt, &cancel)?;
+//! let done = model.generate(&mut sequence, &GenerateOptions::default(), None, &cancel, &mut |_| {
+//!     std::ops::ControlFlow::Continue(())
+//! })?;
+//! assert!(!done.text.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod catalogue;
+mod cancel;
+mod encoders;
+mod error;
+mod generator;
+pub mod gguf;
+mod mmap;
+pub mod sample;
+pub mod template;
+pub mod tokenizer;
+
+pub use cancel::CancelFlag;
+pub use catalogue::{Fit, MemoryNeed, ModelInfo, ModelRole, fit};
+pub use encoders::Encoder;
+pub use error::EngineError;
+pub use generator::{
+    Finish, GenerateOptions, Generation, Generator, LoadOptions, Perplexity, Sequence, TokenEvent, TokenMask,
+};
+pub use sample::Sampling;
+pub use template::{ChatMessage, ChatTemplate};
+pub use tokenizer::{Special, Tokenizer};
+
+/// A token's number in its model's vocabulary.
+pub type TokenId = u32;
