@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cloister_ingest::ReadLimits;
 use time::OffsetDateTime;
 
 /// Says what time it is, in UTC.
@@ -38,6 +39,8 @@ pub struct Config {
     pub memory_available_bytes: Option<u64>,
     /// Largest upload that is taken, in bytes.
     pub upload_bytes_max: u64,
+    /// Limits of the reader child.
+    pub read_limits: ReadLimits,
     /// The clock.
     pub clock: Clock,
     /// The source of randomness.
@@ -59,6 +62,7 @@ impl Config {
             context_tokens: 4096,
             memory_available_bytes: None,
             upload_bytes_max: 2 << 30,
+            read_limits: ReadLimits::default(),
             clock,
             random,
             boot_id: String::new(),

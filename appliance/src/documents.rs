@@ -2,8 +2,12 @@
 
 use std::fs::File;
 
+use cloister_index::{Document, DocumentId, DocumentStatus as StoredStatus, Level, Visible};
+use serde_json::json;
+
+use crate::appliance::named;
 use crate::caller::Caller;
-use crate::{Appliance, Result};
+use crate::{Appliance, Error, Result};
 
 /// How far a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,52 +217,158 @@ pub struct RemovedInfo {
     pub audit: u64,
 }
 
+/// Documents in one slice of a list at most.
+const SLICE_MAX: usize = 1_000;
+
 impl Appliance {
     /// Documents of a collection by name, after the one named `after`.
-    pub fn documents(
-        &self,
-        caller: &Caller,
-        collection: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<DocumentsPage> {
-        let _ = (caller, collection, after, limit);
-        self.unfinished()
+    pub fn documents(&self, caller: &Caller, collection: &str, after: Option<&str>, limit: usize) -> Result<DocumentsPage> {
+        let visible = self.visible(caller)?;
+        let collection = self.find_collection(&visible, collection)?;
+        let limit = if limit == 0 { 100 } else { limit.min(SLICE_MAX) };
+        let list = self.store.list_documents(&visible, &collection.id, after, limit)?;
+        Ok(DocumentsPage { documents: list.documents.into_iter().map(info).collect(), next: list.next })
     }
 
     /// A document by id, or by name (then the collection must be named unless the name is unique to the caller).
     pub fn document(&self, caller: &Caller, name_or_id: &str, collection: Option<&str>) -> Result<DocumentDetail> {
-        let _ = (caller, name_or_id, collection);
-        self.unfinished()
+        let visible = self.visible(caller)?;
+        let found = self.find_document(&visible, name_or_id, collection)?;
+        let ledger = self.store.ledger(&visible, &found.id)?;
+        let versions = self.store.versions(&visible, &found.id)?;
+        self.record_view(caller, &found, json!({"part": "detail"}))?;
+        let ledger = ledger.into_iter().map(|row| LedgerRow {
+            page: row.page,
+            outcome: row.outcome.as_str().to_owned(),
+            reason: row.reason,
+            words: row.words,
+        });
+        let mut versions: Vec<VersionInfo> = versions
+            .into_iter()
+            .map(|row| VersionInfo { version: row.version, sha256: row.sha256, added: row.added, pages: row.pages })
+            .collect();
+        versions.sort_by_key(|row| row.version);
+        let names = found.names.clone();
+        Ok(DocumentDetail { info: info(found), ledger: ledger.collect(), versions, names })
     }
 
     /// The canonical text.
     pub fn document_text(&self, caller: &Caller, name_or_id: &str, collection: Option<&str>) -> Result<String> {
-        let _ = (caller, name_or_id, collection);
-        self.unfinished()
+        let visible = self.visible(caller)?;
+        let found = self.find_document(&visible, name_or_id, collection)?;
+        let text = self.store.text(&visible, &found.id)?;
+        self.record_view(caller, &found, json!({"part": "text"}))?;
+        Ok(text)
     }
 
     /// One page.
     pub fn document_page(&self, caller: &Caller, document: &str, page: u32) -> Result<PageView> {
-        let _ = (caller, document, page);
-        self.unfinished()
+        let visible = self.visible(caller)?;
+        let found = self.find_document(&visible, document, None)?;
+        let stored = self.store.page(&visible, &found.id, page).map_err(|error| named(error, &page.to_string()))?;
+        self.record_view(caller, &found, json!({"part": "page", "page": page}))?;
+        let page = stored.page;
+        let words = page.words.iter().map(|w| PageWord { start: w.start, end: w.end, bounds: [w.x0, w.y0, w.x1, w.y1] });
+        let blocks = page.blocks.into_iter().map(|b| PageBlock { kind: b.kind, level: b.level, start: b.start, end: b.end });
+        Ok(PageView {
+            page: page.number,
+            place: page.place,
+            width: page.width,
+            height: page.height,
+            start: stored.start,
+            words: words.collect(),
+            blocks: blocks.collect(),
+            text: page.text,
+        })
     }
 
     /// Boxes of the words between two offsets of the canonical text.
     pub fn document_boxes(&self, caller: &Caller, document: &str, start: u32, end: u32) -> Result<Vec<PageBox>> {
-        let _ = (caller, document, start, end);
-        self.unfinished()
+        let visible = self.visible(caller)?;
+        let found = self.find_document(&visible, document, None)?;
+        Ok(self.store.boxes(&visible, &found.id, start, end)?)
     }
 
     /// The original bytes.
     pub fn document_original(&self, caller: &Caller, document: &str) -> Result<Original> {
-        let _ = (caller, document);
-        self.unfinished()
+        let visible = self.visible(caller)?;
+        let found = self.find_document(&visible, document, None)?;
+        let (file, bytes) = self.store.original(&visible, &found.id)?;
+        self.record_view(caller, &found, json!({"part": "original", "bytes": bytes}))?;
+        Ok(Original { file, bytes, name: found.name, format: found.format.unwrap_or_default(), sha256: found.sha256 })
     }
 
     /// Removes a document: bytes, text, postings, vectors; proves it by searching.
     pub fn remove_document(&self, caller: &Caller, name_or_id: &str, collection: Option<&str>) -> Result<RemovedInfo> {
-        let _ = (caller, name_or_id, collection);
-        self.unfinished()
+        let visible = self.visible(caller)?;
+        let found = self.find_document(&visible, name_or_id, collection)?;
+        if !visible.may(&found.collection, Level::Write) {
+            let error = Error::Denied("the right to this collection does not reach so far");
+            self.record_failure(caller, "document.remove", &found.name, None, &error);
+            return Err(error);
+        }
+        let detail = json!({"document": found.id.as_str(), "sha256": found.sha256});
+        let removed = self.recorded(caller, "document.remove", &found.name, detail, || {
+            Ok(self.store.remove_document(&visible, &found.id)?)
+        })?;
+        let certificate = json!({
+            "document": found.id.as_str(), "sha256": found.sha256, "names": removed.names, "passages": removed.passages,
+            "bytes": removed.bytes, "probe_hits": removed.probe_hits,
+        });
+        let audit = self.record(caller, "document.removed", &found.name, certificate)?;
+        let (passages, bytes, probe_hits) = (removed.passages, removed.bytes, removed.probe_hits);
+        Ok(RemovedInfo { name: found.name, passages, bytes, probe_hits, audit })
+    }
+
+    fn record_view(&self, caller: &Caller, found: &Document, mut detail: serde_json::Value) -> Result<()> {
+        detail["document"] = found.id.as_str().into();
+        detail["sha256"] = found.sha256.as_str().into();
+        self.record(caller, "document.view", &found.name, detail).map(drop)
+    }
+
+    /// A visible document by id or name, within a collection where one is named.
+    pub(crate) fn find_document(&self, visible: &Visible, name_or_id: &str, collection: Option<&str>) -> Result<Document> {
+        let within = collection.map(|name| self.find_collection(visible, name)).transpose()?;
+        self.store.document(visible, name_or_id, within.as_ref().map(|found| &found.id)).map_err(|error| named(error, name_or_id))
+    }
+
+    /// Ids of the documents a scope names.
+    pub(crate) fn find_documents(&self, visible: &Visible, names: &[String], collection: Option<&str>) -> Result<Vec<DocumentId>> {
+        names.iter().map(|name| self.find_document(visible, name, collection).map(|found| found.id)).collect()
+    }
+}
+
+pub(crate) fn fault(fault: cloister_index::Fault) -> Fault {
+    Fault { code: fault.code, message: fault.message }
+}
+
+pub(crate) fn gaps(gaps: Vec<cloister_index::Gap>) -> Vec<Gap> {
+    gaps.into_iter().map(|gap| Gap { page: gap.page, reason: gap.reason }).collect()
+}
+
+fn info(found: Document) -> DocumentInfo {
+    let status = match found.status {
+        StoredStatus::Queued => DocumentStatus::Queued,
+        StoredStatus::Reading => DocumentStatus::Reading,
+        StoredStatus::Indexing => DocumentStatus::Indexing,
+        StoredStatus::Ready => DocumentStatus::Ready,
+        StoredStatus::Partial => DocumentStatus::Partial,
+        StoredStatus::Failed => DocumentStatus::Failed,
+    };
+    DocumentInfo {
+        id: found.id.to_string(),
+        name: found.name,
+        collection: found.collection.to_string(),
+        status,
+        bytes: found.bytes,
+        pages: found.pages,
+        passages: found.passages,
+        format: found.format.unwrap_or_default(),
+        title: found.title,
+        version: found.version,
+        added: found.added,
+        gaps: gaps(found.gaps),
+        error: found.error.map(fault),
+        job: found.job.map(|job| job.to_string()),
     }
 }

@@ -66,6 +66,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A file cannot be read; the code is one of the contract's.
+    #[error("{message}")]
+    Unreadable {
+        /// encrypted, damaged, unsupported, empty, limit or crashed.
+        code: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The audit log could not be written, so nothing was done.
     #[error("the audit log could not be written: {0}")]
     Audit(String),
@@ -119,7 +127,7 @@ impl Error {
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Invalid { .. } | Self::Unreadable { .. } => ErrorKind::Invalid,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Exists { .. } => ErrorKind::Conflict,
             Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
@@ -147,6 +155,7 @@ impl Error {
             Self::DiskFull(_) => "disk_full",
             Self::InUse(_) => "in_use",
             Self::Model { .. } => "model_unavailable",
+            Self::Unreadable { code, .. } => code,
             Self::Audit(_) => "audit_unavailable",
             Self::Cancelled => "cancelled",
             Self::Damaged(_) => "damaged",
@@ -168,6 +177,22 @@ impl Error {
         }
     }
 
+    /// An [`Error::Environment`] or [`Error::DiskFull`] of a file operation.
+    pub(crate) fn io(verb: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Self::DiskFull(path.display().to_string());
+        }
+        Self::Environment { what: format!("could not {verb} {}", path.display()), why: error.to_string() }
+    }
+
+    /// An error of the engine with the model it is about.
+    pub(crate) fn model(id: &str, error: cloister_engine::EngineError) -> Self {
+        match error {
+            cloister_engine::EngineError::Cancelled => Self::Cancelled,
+            other => Self::Model { id: id.to_owned(), why: other.to_string() },
+        }
+    }
+
     /// An [`Error::Invalid`].
     pub(crate) fn invalid(what: &'static str, why: impl Into<String>) -> Self {
         Self::Invalid { what, why: why.into() }
@@ -176,6 +201,26 @@ impl Error {
     /// An [`Error::NotFound`].
     pub(crate) fn not_found(what: &'static str, name: impl Into<String>) -> Self {
         Self::NotFound { what, name: name.into() }
+    }
+}
+
+impl From<cloister_index::IndexError> for Error {
+    fn from(error: cloister_index::IndexError) -> Self {
+        use cloister_index::IndexError as E;
+        if error.is_storage_full() {
+            return Self::DiskFull(error.to_string());
+        }
+        match error {
+            E::AlreadyInUse { dir } => Self::InUse(dir.display().to_string()),
+            E::NotFound { what } => Self::not_found(what, ""),
+            E::Exists { what, name } => Self::Exists { what, name },
+            E::Refused { .. } => Self::Denied("the right to this collection does not reach so far"),
+            E::Invalid { what, detail } => Self::invalid(what, detail),
+            E::Limit { what, value, max } => Self::invalid(what, format!("{value} is more than {max}")),
+            E::Cancelled => Self::Cancelled,
+            E::Damaged { .. } | E::SchemaNewer { .. } => Self::Damaged(error.to_string()),
+            other => Self::Environment { what: "the store".to_owned(), why: other.to_string() },
+        }
     }
 }
 

@@ -1,13 +1,20 @@
 //! Documents coming in.
 
+mod name;
+mod paths;
+
 use std::io::Read;
 use std::path::PathBuf;
 
+use cloister_index::{BlobRef, Collection, Duplicates, Level, Placed, Visible};
+use serde_json::json;
+
 use crate::caller::Caller;
-use crate::cancel::CancelFlag;
 use crate::documents::{Fault, Gap};
 use crate::jobs::JobInfo;
-use crate::{Appliance, Result};
+use crate::{Appliance, Error, Result};
+
+pub(crate) use name::unused_name;
 
 /// What to do with an upload.
 #[derive(Debug, Clone, Default)]
@@ -118,6 +125,9 @@ pub struct IngestTotal {
     pub seconds: f64,
 }
 
+/// Bytes read from an upload at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
 impl Appliance {
     /// Streams an upload to the disk, gives it its name and queues it; answers before it is read.
     pub fn upload(
@@ -128,24 +138,61 @@ impl Appliance {
         bytes: &mut dyn Read,
         options: &UploadOptions,
     ) -> Result<Uploaded> {
-        let _ = (caller, collection, name, bytes, options);
-        self.unfinished()
+        let visible = self.visible(caller)?;
+        let refused = |error: &Error| self.record_failure(caller, "document.upload", name, None, error);
+        let collection = self.collection_for(&visible, collection, Level::Write).inspect_err(refused)?;
+        let name = name::tidy(name)?;
+        let blob = self.stage(&name, bytes)?;
+        self.place(caller, &visible, &collection, &name, &blob, options)
     }
 
-    /// Takes in files and folders and waits until each is read and indexed; the collection is made if it is not there.
-    ///
-    /// A file that fails is told by its event and disturbs no other. Needs no workers: this call works the jobs off
-    /// itself (beside workers that run).
-    pub fn ingest_paths(
+    fn stage(&self, name: &str, bytes: &mut dyn Read) -> Result<BlobRef> {
+        let mut blob = self.store.blobs().begin()?;
+        let mut piece = vec![0_u8; PIECE_BYTES];
+        loop {
+            let read = match bytes.read(&mut piece) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    return Err(Error::Environment { what: format!("could not read {name}"), why: error.to_string() });
+                }
+            };
+            blob.write(&piece[..read])?;
+            if blob.written() > self.config.upload_bytes_max {
+                return Err(Error::TooLarge { name: name.to_owned(), bytes_max: self.config.upload_bytes_max });
+            }
+        }
+        Ok(blob.finish()?)
+    }
+
+    fn place(
         &self,
         caller: &Caller,
-        collection: &str,
-        paths: &[PathBuf],
+        visible: &Visible,
+        collection: &Collection,
+        name: &str,
+        blob: &BlobRef,
         options: &UploadOptions,
-        cancel: &CancelFlag,
-        on_event: &mut dyn FnMut(IngestEvent),
-    ) -> Result<IngestTotal> {
-        let _ = (caller, collection, paths, options, cancel, on_event);
-        self.unfinished()
+    ) -> Result<Uploaded> {
+        let duplicates = if options.keep_duplicates { Duplicates::Keep } else { Duplicates::Alias };
+        let detail = json!({
+            "collection": collection.id.as_str(), "collection_name": collection.name, "sha256": blob.sha256, "bytes": blob.bytes,
+        });
+        let placed = self.recorded(caller, "document.upload", name, detail, || {
+            Ok(self.store.place(visible, &collection.id, name, blob, duplicates)?)
+        })?;
+        let (status, document, job, duplicate_of) = match placed {
+            Placed::Added { document, job, .. } => (UploadStatus::Queued, document, Some(job), None),
+            Placed::Updated { document, job, .. } => (UploadStatus::Updated, document, Some(job), None),
+            Placed::Unchanged { document, job } => (UploadStatus::Unchanged, document, job, None),
+            Placed::Duplicate { of, name, job } => (UploadStatus::Duplicate, of, job, Some(name)),
+        };
+        if let Some(job) = &job {
+            self.tell(job);
+            self.hub.ring();
+        }
+        let (document, job) = (document.to_string(), job.map(|job| job.to_string()));
+        Ok(Uploaded { name: name.to_owned(), status, document, job, duplicate_of })
     }
 }

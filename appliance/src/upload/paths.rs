@@ -1,0 +1,340 @@
+//! Taking in files and folders of the machine itself, one result a file.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use cloister_index::JobId;
+
+use super::{IngestEvent, IngestResult, IngestTotal, UploadOptions, UploadStatus, Uploaded};
+use crate::caller::Caller;
+use crate::cancel::CancelFlag;
+use crate::documents::Fault;
+use crate::jobs::{JobInfo, JobState};
+use crate::{Appliance, Error, Result};
+
+/// Files of one call at most.
+const FILES_MAX: usize = 1_000_000;
+
+/// Folders within folders at most.
+const DEPTH_MAX: usize = 64;
+
+/// Files placed ahead of the reading: bounds what waits, keeps the workers busy.
+const AHEAD_MAX: usize = 16;
+
+/// How often the jobs are looked at when no event comes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+struct Found {
+    path: PathBuf,
+    name: String,
+    trouble: Option<String>,
+}
+
+struct Waiting {
+    path: PathBuf,
+    name: String,
+    document: String,
+    status: &'static str,
+    begun: Instant,
+}
+
+/// One call under way.
+struct Batch<'a> {
+    appliance: &'a Appliance,
+    caller: &'a Caller,
+    waiting: HashMap<String, Waiting>,
+    total: IngestTotal,
+    on_event: &'a mut dyn FnMut(IngestEvent),
+}
+
+impl Appliance {
+    /// Takes in files and folders and waits until each is read and indexed; the collection is made if it is not there.
+    ///
+    /// A file that fails is told by its event and disturbs no other. Needs no workers: it starts helpers of its own
+    /// for the time of the call. Hidden files (`.name`) and links within folders are passed over. Attachments of mails
+    /// get a result of their own.
+    pub fn ingest_paths(
+        &self,
+        caller: &Caller,
+        collection: &str,
+        paths: &[PathBuf],
+        options: &UploadOptions,
+        cancel: &CancelFlag,
+        on_event: &mut dyn FnMut(IngestEvent),
+    ) -> Result<IngestTotal> {
+        let begun = Instant::now();
+        let files = find_files(paths)?;
+        if self.collection(caller, collection).is_err() {
+            self.add_collection(caller, collection)?;
+        }
+        on_event(IngestEvent::Found { files: files.len() });
+        let (sender, events) = channel();
+        let sink = move |info: &JobInfo| match sender.send(info.clone()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        self.subscribe(caller, Box::new(sink))?;
+        let mut batch = Batch { appliance: self, caller, waiting: HashMap::new(), total: IngestTotal::default(), on_event };
+        let stop = CancelFlag::new();
+        let done = std::thread::scope(|scope| {
+            for _ in 0..self.worker_count() {
+                scope.spawn(|| self.work(&stop));
+            }
+            let done = batch.run(collection, files, options, cancel, &events);
+            stop.cancel();
+            self.hub.ring();
+            done
+        });
+        done?;
+        batch.total.seconds = begun.elapsed().as_secs_f64();
+        Ok(batch.total)
+    }
+}
+
+impl Batch<'_> {
+    fn run(
+        &mut self,
+        collection: &str,
+        files: Vec<Found>,
+        options: &UploadOptions,
+        cancel: &CancelFlag,
+        events: &Receiver<JobInfo>,
+    ) -> Result<()> {
+        for found in files {
+            self.take_in(collection, found, options)?;
+            while self.waiting.len() >= AHEAD_MAX {
+                self.wait(cancel, events)?;
+            }
+        }
+        while !self.waiting.is_empty() {
+            self.wait(cancel, events)?;
+        }
+        Ok(())
+    }
+
+    /// Places one file. Only what concerns the whole call (audit log, disk, rights) is an error.
+    fn take_in(&mut self, collection: &str, found: Found, options: &UploadOptions) -> Result<()> {
+        let begun = Instant::now();
+        let opened = match &found.trouble {
+            Some(why) => Err(Error::Environment { what: "could not list".to_owned(), why: why.clone() }),
+            None => File::open(&found.path).map_err(|error| Error::io("open", &found.path, &error)),
+        };
+        let placed = opened.and_then(|mut file| self.appliance.upload(self.caller, collection, &found.name, &mut file, options));
+        match placed {
+            Ok(uploaded) => self.placed(found, uploaded, begun),
+            Err(error @ (Error::Audit(_) | Error::DiskFull(_) | Error::Denied(_))) => return Err(error),
+            Err(error) => self.failed(found, &error, begun),
+        }
+        Ok(())
+    }
+
+    fn placed(&mut self, found: Found, uploaded: Uploaded, begun: Instant) {
+        let status = match uploaded.status {
+            UploadStatus::Queued => "added",
+            UploadStatus::Updated => "updated",
+            UploadStatus::Unchanged if uploaded.job.is_some() => "added",
+            UploadStatus::Unchanged => "unchanged",
+            UploadStatus::Duplicate => "duplicate",
+        };
+        let waiting = Waiting { path: found.path, name: uploaded.name, document: uploaded.document, status, begun };
+        match uploaded.job {
+            Some(job) if status != "duplicate" => drop(self.waiting.insert(job, waiting)),
+            _ => self.finish(waiting, None),
+        }
+    }
+
+    fn failed(&mut self, found: Found, error: &Error, begun: Instant) {
+        let code = if matches!(error, Error::Environment { .. }) { "unreadable" } else { error.code() };
+        let fault = Fault { code: code.to_owned(), message: error.to_string() };
+        self.push(IngestResult {
+            file: found.path,
+            name: found.name,
+            document: None,
+            status: "failed",
+            pages: 0,
+            passages: 0,
+            seconds: begun.elapsed().as_secs_f64(),
+            error: Some(fault),
+            gaps: Vec::new(),
+        });
+    }
+
+    fn wait(&mut self, cancel: &CancelFlag, events: &Receiver<JobInfo>) -> Result<()> {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match events.recv_timeout(LOOK_EVERY) {
+            Ok(info) => self.heard(&info),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.look(),
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, info: &JobInfo) {
+        self.adopt(info);
+        if !self.waiting.contains_key(&info.id) {
+            return;
+        }
+        if info.state.is_finished() {
+            self.end(&info.id, info.state, info.error.clone());
+        } else {
+            (self.on_event)(IngestEvent::Progress(info.clone()));
+        }
+    }
+
+    /// A file that came inside another one gets a result of its own.
+    fn adopt(&mut self, info: &JobInfo) {
+        if self.waiting.contains_key(&info.id) {
+            return;
+        }
+        let Some(parent) = self.appliance.hub.parent(&info.id).and_then(|parent| self.waiting.get(&parent)) else { return };
+        let (path, name, document) = (parent.path.clone(), info.name.clone(), info.document.clone());
+        let child = Waiting { path, name, document, status: "added", begun: Instant::now() };
+        self.appliance.hub.forget(&info.id);
+        self.waiting.insert(info.id.clone(), child);
+    }
+
+    /// Looks at the jobs themselves, should an event have been lost.
+    fn look(&mut self) {
+        let jobs: Vec<String> = self.waiting.keys().cloned().collect();
+        for id in jobs {
+            let Ok(job) = JobId::parse(&id).and_then(|id| self.appliance.store.job(&id)) else {
+                self.end(&id, JobState::Cancelled, None);
+                continue;
+            };
+            let state = crate::jobs::state_of(&job);
+            if state.is_finished() {
+                self.end(&id, state, job.error.map(crate::documents::fault));
+            }
+        }
+    }
+
+    fn end(&mut self, job: &str, state: JobState, error: Option<Fault>) {
+        let Some(mut waiting) = self.waiting.remove(job) else { return };
+        let error = match state {
+            JobState::Failed => Some(error.unwrap_or_else(|| fault("crashed", "the job failed"))),
+            JobState::Cancelled => Some(fault("cancelled", "the job was cancelled")),
+            _ => None,
+        };
+        if error.is_some() {
+            waiting.status = "failed";
+        }
+        self.finish(waiting, error);
+    }
+
+    fn finish(&mut self, waiting: Waiting, error: Option<Fault>) {
+        let all = self.appliance.visible(self.caller);
+        let found = all.and_then(|all| Ok(self.appliance.store.document(&all, &waiting.document, None)?)).ok();
+        let gaps = found.as_ref().map(|found| crate::documents::gaps(found.gaps.clone())).unwrap_or_default();
+        let fresh = matches!(waiting.status, "added" | "updated");
+        let status = if fresh && !gaps.is_empty() { "partial" } else { waiting.status };
+        self.push(IngestResult {
+            file: waiting.path,
+            name: waiting.name,
+            document: Some(waiting.document),
+            status,
+            pages: found.as_ref().map_or(0, |found| found.pages),
+            passages: found.as_ref().map_or(0, |found| found.passages),
+            seconds: waiting.begun.elapsed().as_secs_f64(),
+            error,
+            gaps,
+        });
+    }
+
+    fn push(&mut self, result: IngestResult) {
+        let total = &mut self.total;
+        total.files += 1;
+        let count = match result.status {
+            "added" => &mut total.added,
+            "unchanged" => &mut total.unchanged,
+            "updated" => &mut total.updated,
+            "duplicate" => &mut total.duplicate,
+            "partial" => &mut total.partial,
+            _ => &mut total.failed,
+        };
+        *count += 1;
+        if matches!(result.status, "added" | "updated" | "partial") {
+            total.pages += u64::from(result.pages);
+            total.passages += u64::from(result.passages);
+        }
+        (self.on_event)(IngestEvent::File(result));
+    }
+}
+
+fn fault(code: &str, message: &str) -> Fault {
+    Fault { code: code.to_owned(), message: message.to_owned() }
+}
+
+/// The files behind some paths, with their names: the base name of a file, the path within a folder.
+fn find_files(paths: &[PathBuf]) -> Result<Vec<Found>> {
+    let mut out = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            walk(path, path, 0, &mut out)?;
+        } else {
+            let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+            let trouble = (!path.exists()).then(|| "there is no such file".to_owned());
+            out.push(Found { path: path.clone(), name, trouble });
+        }
+    }
+    Ok(out)
+}
+
+fn walk(root: &Path, folder: &Path, depth: usize, out: &mut Vec<Found>) -> Result<()> {
+    let trouble = |path: &Path, why: String| Found { path: path.to_path_buf(), name: name_in(root, path), trouble: Some(why) };
+    if depth > DEPTH_MAX {
+        out.push(trouble(folder, format!("more than {DEPTH_MAX} folders within one another")));
+        return Ok(());
+    }
+    let mut entries: Vec<_> = match std::fs::read_dir(folder) {
+        Ok(entries) => entries.filter_map(Result::ok).collect(),
+        Err(error) => {
+            out.push(trouble(folder, error.to_string()));
+            return Ok(());
+        }
+    };
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if entry.file_name().to_string_lossy().starts_with('.') || kind.is_symlink() {
+            continue;
+        }
+        if kind.is_dir() {
+            walk(root, &path, depth + 1, out)?;
+        } else if kind.is_file() {
+            out.push(Found { name: name_in(root, &path), path, trouble: None });
+        }
+        if out.len() > FILES_MAX {
+            return Err(Error::invalid("paths", format!("hold more than {FILES_MAX} files")));
+        }
+    }
+    Ok(())
+}
+
+fn name_in(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_relative_to_the_folder_given() {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let root = dir.path();
+        for name in ["b.txt", "sub/a.txt", ".hidden", "sub/.git/x"] {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().expect("it was joined to a folder")).expect("folders can be made");
+            std::fs::write(path, b"x").expect("files can be written");
+        }
+        let found = find_files(&[root.to_path_buf(), root.join("b.txt"), root.join("gone")]).expect("few files");
+        let names: Vec<(&str, bool)> = found.iter().map(|found| (found.name.as_str(), found.trouble.is_some())).collect();
+        assert_eq!(names, [("b.txt", false), ("sub/a.txt", false), ("b.txt", false), ("gone", true)]);
+    }
+}

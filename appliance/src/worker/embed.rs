@@ -1,0 +1,118 @@
+//! Vectors of passages, in small batches that give way to questions.
+
+use cloister_index::{Job, NewPassage, Stage};
+
+use crate::cancel::CancelFlag;
+use crate::jobs::JobState;
+use crate::models::LoadedEncoder;
+use crate::{Appliance, Error, Result};
+
+/// Passages embedded at a time.
+const BATCH: usize = 16;
+
+/// Passages of one round of filling in missing vectors.
+const FILL_BATCH: usize = 64;
+
+/// Special tokens the encoder adds to a text.
+const SPECIAL_TOKENS: usize = 2;
+
+impl Appliance {
+    pub(super) fn embed_passages(
+        &self,
+        job: &Job,
+        encoder: &LoadedEncoder,
+        passages: &[NewPassage],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Vec<Vec<f32>>> {
+        self.store.set_stage(&job.id, Stage::Embedding)?;
+        let mut vectors = Vec::with_capacity(passages.len());
+        for batch in passages.chunks(BATCH) {
+            self.turns.give_way();
+            if stopped() {
+                return Err(Error::Cancelled);
+            }
+            let (done, total) = (vectors.len() as u32, passages.len() as u32);
+            if self.hub.progress(&job.id, JobState::Embedding, done, Some(total)) {
+                self.tell(&job.id);
+            }
+            let texts: Vec<(String, &str)> =
+                batch.iter().map(|passage| (heading_line(&passage.heading_path), passage.text.as_str())).collect();
+            vectors.extend(embed(encoder, &texts)?);
+        }
+        Ok(vectors)
+    }
+
+    /// Gives vectors to passages that were stored while there was no embedder. True when there was something to do.
+    pub(super) fn fill_vectors(&self, stop: &CancelFlag) -> bool {
+        if stop.is_cancelled() || !self.shelf.encoder_is_present() {
+            return false;
+        }
+        let Ok(missing) = self.store.passages_without_vector(FILL_BATCH) else { return false };
+        if missing.is_empty() {
+            return false;
+        }
+        let Ok(encoder) = self.shelf.encoder() else { return false };
+        let mut made = Vec::with_capacity(missing.len());
+        for batch in missing.chunks(BATCH) {
+            self.turns.give_way();
+            let texts: Vec<(String, &str)> = batch.iter().map(|(_, text)| (String::new(), text.as_str())).collect();
+            let Ok(vectors) = embed(&encoder, &texts) else { return false };
+            made.extend(batch.iter().map(|(id, _)| *id).zip(vectors));
+        }
+        self.store.save_vectors(&made).is_ok()
+    }
+}
+
+/// The headings above a passage as one line, which goes before its text.
+pub(crate) fn heading_line(path: &[String]) -> String {
+    path.iter().map(|heading| heading.trim()).filter(|heading| !heading.is_empty()).collect::<Vec<_>>().join(" > ")
+}
+
+/// One vector a text. A text longer than the encoder reads is embedded in parts and the parts' mean taken, so that
+/// its end counts as well.
+fn embed(encoder: &LoadedEncoder, texts: &[(String, &str)]) -> Result<Vec<Vec<f32>>> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut owners: Vec<usize> = Vec::new();
+    for (owner, (heading, text)) in texts.iter().enumerate() {
+        for part in parts_of(encoder, heading, text) {
+            parts.push(part);
+            owners.push(owner);
+        }
+    }
+    let views: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let made = encoder.encoder.embed(&views).map_err(|error| Error::model(&encoder.id, error))?;
+    let mut sums: Vec<Vec<f32>> = vec![vec![0.0; encoder.encoder.dimension()]; texts.len()];
+    for (owner, vector) in owners.into_iter().zip(made) {
+        sums[owner].iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+    }
+    sums.iter_mut().for_each(|vector| normalise(vector));
+    Ok(sums)
+}
+
+fn parts_of(encoder: &LoadedEncoder, heading: &str, text: &str) -> Vec<String> {
+    let room = encoder.encoder.tokens_max().saturating_sub(SPECIAL_TOKENS);
+    let whole = if heading.is_empty() { text.to_owned() } else { format!("{heading}\n{text}") };
+    let length = encoder.encoder.count_tokens(&whole);
+    if length <= room || room == 0 {
+        return vec![whole];
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let pieces = length.div_ceil(room).clamp(2, 8);
+    let per_piece = words.len().div_ceil(pieces).max(1);
+    words
+        .chunks(per_piece)
+        .map(|piece| if heading.is_empty() { piece.join(" ") } else { format!("{heading}\n{}", piece.join(" ")) })
+        .collect()
+}
+
+fn normalise(vector: &mut [f32]) {
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= length);
+    }
+}
+
+/// Tokens of a text when no tokenizer is at hand: four characters each, and never fewer than words.
+pub(super) fn rough_count(text: &str) -> usize {
+    text.chars().count().div_ceil(4).max(text.split_whitespace().count())
+}
