@@ -41,11 +41,9 @@ fn probe(path: &Path, in_process: bool, passages: bool, command: &ReaderCommand)
         let bytes = std::fs::read(path).unwrap_or_default();
         read_in_process(&bytes, &name, &command.limits, &mut |event| events.push(event));
     } else {
-        let result = File::open(path)
-            .map_err(|e| e.to_string())
-            .and_then(|file| {
-                command.read(&file, &name, &|| false, &mut |event| events.push(event)).map_err(|e| e.to_string())
-            });
+        let result = File::open(path).map_err(|e| e.to_string()).and_then(|file| {
+            command.read(&file, &name, &|| false, &mut |event| events.push(event)).map_err(|e| e.to_string())
+        });
         match result {
             Ok(report) => report.warnings.iter().for_each(|w| eprintln!("{name}: {w}")),
             Err(error) => eprintln!("{name}: {error}"),
@@ -62,19 +60,27 @@ fn probe(path: &Path, in_process: bool, passages: bool, command: &ReaderCommand)
                 pages.push(page);
             }
             ReadEvent::PageFailed { page, code, message } => {
-                println!("{}", json!({"file": name, "page": page, "error": {"code": code.as_str(), "message": message}, "ms": ms}));
+                println!(
+                    "{}",
+                    json!({"file": name, "page": page, "error": {"code": code.as_str(), "message": message}, "ms": ms})
+                );
             }
             ReadEvent::Failed { code, message } => {
                 println!("{}", json!({"file": name, "error": {"code": code.as_str(), "message": message}, "ms": ms}));
             }
-            ReadEvent::Attachment { name: attached, bytes } => eprintln!("{name}: attachment {attached}, {} bytes", bytes.len()),
+            ReadEvent::Attachment { name: attached, bytes } => {
+                eprintln!("{name}: attachment {attached}, {} bytes", bytes.len())
+            }
             ReadEvent::Started { .. } | ReadEvent::Finished { .. } => {}
         }
     }
     if passages {
         let words = |text: &str| text.split_whitespace().count() * 4 / 3;
         for p in cut(&pages, &CutOptions::default(), &words) {
-            println!("{}", json!({"file": name, "page": p.page, "start": p.start, "end": p.end, "path": p.heading_path, "text": p.text}));
+            println!(
+                "{}",
+                json!({"file": name, "page": p.page, "start": p.start, "end": p.end, "path": p.heading_path, "text": p.text})
+            );
         }
     }
     pages.len()
