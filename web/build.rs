@@ -53,11 +53,16 @@ fn table_of(root: &Path, files: &[PathBuf]) -> io::Result<String> {
         let bytes = fs::read(file)?;
         let relative = file.strip_prefix(root).expect("the file was found below the root");
         let path = relative.to_str().expect("names in ui/dist are UTF-8").replace('\\', "/");
-        let gzip = PathBuf::from(format!("{}.gz", file.display()));
-        let gzip = if gzip.is_file() { format!("Some(include_bytes!({gzip:?}))") } else { "None".to_owned() };
+        let source = file.to_str().expect("the source folder's path is UTF-8");
+        let compressed = format!("{source}.gz");
+        let gzip = if Path::new(&compressed).is_file() {
+            format!("Some(include_bytes!({compressed:?}))")
+        } else {
+            "None".to_owned()
+        };
         writeln!(
             table,
-            "PageFile {{ path: {path:?}, content_type: {:?}, immutable: {}, etag: {:?}, bytes: include_bytes!({file:?}), gzip: {gzip} }},",
+            "PageFile {{ path: {path:?}, content_type: {:?}, immutable: {}, etag: {:?}, bytes: include_bytes!({source:?}), gzip: {gzip} }},",
             content_type(extension(file)),
             is_hashed(&path),
             etag(&bytes),

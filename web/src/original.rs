@@ -1,5 +1,6 @@
 //! Originals with range requests (RFC 9110, section 14): one range; several at once are answered with the whole.
 
+use std::fmt::Write as _;
 use std::io::SeekFrom;
 
 use axum::body::{Body, Bytes};
@@ -133,7 +134,10 @@ fn disposition(name: &str, inline: bool) -> String {
     for byte in name.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => exact.push(byte as char),
-            _ => exact.push_str(&format!("%{byte:02X}")),
+            _ => {
+                // Writing to a string cannot fail.
+                let _ = write!(exact, "%{byte:02X}");
+            }
         }
     }
     format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{exact}")

@@ -9,9 +9,15 @@ use utoipa::ToSchema;
 
 use crate::wire::UploadItem;
 
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Problem(Box<ProblemBody>);
+
 /// Why a request was not carried out. `code` is stable for programs, `detail` is for people.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Problem {
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
     /// `urn:cloister:problem:` and the code.
     #[serde(rename = "type")]
     kind: String,
@@ -36,7 +42,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of that status, code and text.
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(ProblemBody {
             kind: format!("urn:cloister:problem:{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
@@ -45,7 +51,7 @@ impl Problem {
             instance: None,
             uploads: Vec::new(),
             retry_after_s: None,
-        }
+        }))
     }
 
     pub(crate) fn not_found(detail: &str) -> Self {
@@ -59,7 +65,7 @@ impl Problem {
     /// All places for this kind of work are taken.
     pub(crate) fn busy() -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the appliance is busy, try again");
-        problem.retry_after_s = Some(5);
+        problem.0.retry_after_s = Some(5);
         problem
     }
 
@@ -70,26 +76,26 @@ impl Problem {
     }
 
     pub(crate) fn with_uploads(mut self, uploads: Vec<UploadItem>) -> Self {
-        self.uploads = uploads;
+        self.0.uploads = uploads;
         self
     }
 
     /// The same, naming the request.
     pub(crate) fn with_instance(mut self, request: &str) -> Self {
-        self.instance = Some(format!("urn:cloister:request:{request}"));
+        self.0.instance = Some(format!("urn:cloister:request:{request}"));
         self
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub(crate) fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     pub(crate) fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 }
 
@@ -101,7 +107,7 @@ impl From<Error> for Problem {
         }
         let mut problem = Self::new(status, error.code(), error.public());
         if let Error::Throttled { seconds } = error {
-            problem.retry_after_s = Some(seconds);
+            problem.0.retry_after_s = Some(seconds);
         }
         problem
     }
@@ -128,10 +134,10 @@ impl IntoResponse for Problem {
         const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (self.status(), [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+        if self.0.status == StatusCode::UNAUTHORIZED.as_u16() {
             const CHALLENGE: HeaderName = axum::http::header::WWW_AUTHENTICATE;
             response.headers_mut().insert(CHALLENGE, HeaderValue::from_static("Bearer realm=\"cloister\""));
         }

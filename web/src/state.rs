@@ -56,9 +56,9 @@ impl Default for Limits {
             upload_files_max: 1_000,
             drain_bytes_max: 64 << 20,
             head_timeout: Duration::from_secs(15),
-            request_timeout: Duration::from_secs(60),
-            upload_silence_max: Duration::from_secs(60),
-            event_stream_max: Duration::from_secs(900),
+            request_timeout: Duration::from_mins(1),
+            upload_silence_max: Duration::from_mins(1),
+            event_stream_max: Duration::from_mins(15),
             shutdown_grace: Duration::from_secs(8),
         }
     }

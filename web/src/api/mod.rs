@@ -40,7 +40,7 @@ const PREFIX: &str = "/api/v1";
         contact()
     ),
     components(schemas(
-        Problem,
+        crate::problem::ProblemBody,
         crate::wire::Answer,
         crate::wire::Citation,
         crate::wire::Job,
