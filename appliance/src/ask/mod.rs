@@ -1,5 +1,6 @@
 //! Questions and cited answers.
 
+mod check;
 mod types;
 
 pub use types::{Answer, AnswerModel, AnswerState, AskEvent, Citation, Question, Timings};
