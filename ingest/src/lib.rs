@@ -28,10 +28,13 @@
 
 mod detect;
 mod event;
+mod marks;
 mod page;
 mod passages;
+mod pdf;
 mod read;
 mod reader;
+mod text;
 
 pub use detect::{Format, detect};
 pub use event::{FaultCode, IngestError, ReadEvent, ReadLimits, ReadReport};

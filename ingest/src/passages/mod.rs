@@ -1,13 +1,25 @@
 //! Pages to passages: pieces of about 300 tokens along headings, clauses, list items and tables.
+//!
+//! The text is first cut into units (sentences, headings, rows: [`units`]); then the cheapest way to part the row of units is
+//! computed, where a passage costs the more the further its length is from the target, the weaker the place at which it begins
+//! is, and the more headings it holds inside. No passage goes across a running head or foot, so that a page number never
+//! stands within a passage's sentence.
 
-use crate::page::{Page, page_starts};
+mod sentences;
+mod units;
+
+use crate::page::{PAGE_SEPARATOR, Page, canonical_text, page_starts};
+use units::{Begins, Unit, title, units};
+
+/// Deepest path of headings.
+const PATH_MAX: usize = 8;
 
 /// How long passages are to be, in tokens of the model that will read them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutOptions {
     /// Length aimed at.
     pub tokens_target: usize,
-    /// Length kept, except where a single word is longer.
+    /// Length kept, except where a single character is longer.
     pub tokens_max: usize,
     /// Pieces shorter than this are joined with a neighbour where they may be.
     pub tokens_min: usize,
@@ -30,43 +42,205 @@ pub struct Passage {
     pub page: u32,
     /// What more there is to say about the place.
     pub place: Option<String>,
-    /// Headings above it, outermost first.
+    /// Headings above its first running text, outermost first; its own heading included.
     pub heading_path: Vec<String>,
     /// The canonical text from `start` to `end`.
     pub text: String,
 }
 
-/// Cuts a document into passages, in order. `pages` must be in ascending order of their numbers.
+/// Cuts a document into passages, in order, without overlap. `pages` must be in ascending order of their numbers.
+///
+/// Every character of the text that is not white space lies in a passage, except running heads and feet.
 pub fn cut(pages: &[Page], options: &CutOptions, count_tokens: &dyn Fn(&str) -> usize) -> Vec<Passage> {
-    let starts = page_starts(pages);
-    let mut passages = Vec::new();
-    for (page, offset) in pages.iter().zip(starts) {
-        let mut words: Vec<(usize, usize)> = Vec::new();
-        let mut flush = |words: &mut Vec<(usize, usize)>| {
-            let (Some(first), Some(last)) = (words.first(), words.last()) else { return };
-            let text = &page.text[first.0..last.1];
-            let start = offset + page.text[..first.0].chars().count() as u32;
-            passages.push(Passage {
-                start,
-                end: start + text.chars().count() as u32,
-                page: page.number,
-                place: page.place.clone(),
-                heading_path: Vec::new(),
-                text: text.to_owned(),
-            });
-            words.clear();
-        };
-        let base = page.text.as_ptr() as usize;
-        for word in page.text.split_whitespace() {
-            let start = word.as_ptr() as usize - base;
-            if let Some(first) = words.first()
-                && count_tokens(&page.text[first.0..start + word.len()]) > options.tokens_max
-            {
-                flush(&mut words);
-            }
-            words.push((start, start + word.len()));
-        }
-        flush(&mut words);
+    let text = canonical_text(pages);
+    let starts = byte_starts(pages);
+    let tokens_max = options.tokens_max.max(1);
+    let units = units(pages, &starts, tokens_max, count_tokens);
+    let tokens = unit_tokens(&units, &text, count_tokens);
+    let mut bounds = Vec::new();
+    let mut first = 0;
+    while first < units.len() {
+        let end = (first + 1..units.len()).find(|at| units[*at].apart).unwrap_or(units.len());
+        bounds.extend(
+            part(&units[first..end], &tokens[first..end], options).into_iter().map(|(a, b)| (a + first, b + first)),
+        );
+        first = end;
     }
-    passages
+    let checked = bounds.into_iter().flat_map(|range| fit(range, &units, &text, tokens_max, count_tokens));
+    finish(checked, &units, pages, &starts, &text)
+}
+
+fn byte_starts(pages: &[Page]) -> Vec<usize> {
+    let mut starts = Vec::with_capacity(pages.len());
+    let (mut offset, mut next) = (0, 1);
+    for page in pages {
+        offset += PAGE_SEPARATOR.len() * (page.number.saturating_sub(next)) as usize;
+        next = page.number.max(next);
+        starts.push(offset);
+        offset += page.text.len();
+    }
+    starts
+}
+
+/// Tokens of each unit with the blanks before it, so that sums estimate joined lengths.
+fn unit_tokens(units: &[Unit], text: &str, count: &dyn Fn(&str) -> usize) -> Vec<usize> {
+    let mut before = None;
+    units
+        .iter()
+        .map(|unit| {
+            let from = before.filter(|end| *end <= unit.start && !unit.apart).unwrap_or(unit.start);
+            before = Some(unit.end);
+            count(&text[from..unit.end]).max(1)
+        })
+        .collect()
+}
+
+/// Parts a row of units at the cheapest places; ranges of units in order.
+fn part(units: &[Unit], tokens: &[usize], options: &CutOptions) -> Vec<(usize, usize)> {
+    let mut best = vec![f64::INFINITY; units.len() + 1];
+    let mut from = vec![0; units.len() + 1];
+    best[0] = 0.0;
+    for start in 0..units.len() {
+        let base = best[start] + begin_cost(units[start].begins, start);
+        let (mut length, mut headings) = (0, 0.0);
+        for end in start + 1..=units.len() {
+            let unit = &units[end - 1];
+            length += tokens[end - 1];
+            if length > options.tokens_max && end > start + 1 {
+                break;
+            }
+            let leads = units[start..end - 1].iter().all(|u| u.heading.is_some());
+            if unit.heading.is_some() && end - 1 > start && !leads {
+                headings += 0.6;
+            }
+            let open_end = if unit.heading.is_some() && end < units.len() { 4.0 } else { 0.0 };
+            let cost = base + length_cost(length, options) + headings + open_end;
+            if cost < best[end] {
+                best[end] = cost;
+                from[end] = start;
+            }
+        }
+    }
+    let mut ranges = Vec::new();
+    let mut end = units.len();
+    while end > 0 {
+        ranges.push((from[end], end));
+        end = from[end];
+    }
+    ranges.reverse();
+    ranges
+}
+
+fn begin_cost(begins: Begins, at: usize) -> f64 {
+    if at == 0 {
+        return 0.0;
+    }
+    match begins {
+        Begins::Heading => 0.0,
+        Begins::Clause => 0.05,
+        Begins::Item => 0.2,
+        Begins::Paragraph => 0.15,
+        Begins::Row => 0.5,
+        Begins::Sentence => 0.6,
+        Begins::Inside => 3.0,
+    }
+}
+
+fn length_cost(length: usize, options: &CutOptions) -> f64 {
+    let (length, target) = (length as f64, options.tokens_target.max(1) as f64);
+    let off = (length - target) / target;
+    let tiny = if length < options.tokens_min as f64 { 0.3 } else { 0.0 };
+    off * off + tiny
+}
+
+/// Cuts a range again where joining made it longer than the sum of its units.
+fn fit(
+    range: (usize, usize),
+    units: &[Unit],
+    text: &str,
+    tokens_max: usize,
+    count: &dyn Fn(&str) -> usize,
+) -> Vec<(usize, usize)> {
+    let mut done = Vec::new();
+    let mut open = vec![range];
+    while let Some((first, end)) = open.pop() {
+        let over = end - first > 1 && count(&text[units[first].start..units[end - 1].end]) > tokens_max;
+        if !over {
+            done.push((first, end));
+            continue;
+        }
+        let middle = (first + end).div_ceil(2);
+        let cut = (first + 1..end).max_by_key(|at| (units[*at].begins, std::cmp::Reverse(at.abs_diff(middle))));
+        let cut = cut.unwrap_or(middle);
+        open.push((cut, end));
+        open.push((first, cut));
+    }
+    done
+}
+
+fn finish(
+    ranges: impl Iterator<Item = (usize, usize)>,
+    units: &[Unit],
+    pages: &[Page],
+    starts: &[usize],
+    text: &str,
+) -> Vec<Passage> {
+    let char_starts = page_starts(pages);
+    let mut path: Vec<(u8, String)> = Vec::new();
+    let mut cursor = Cursor { page: usize::MAX, byte: 0, char: 0 };
+    let mut out = Vec::new();
+    for (first, end) in ranges {
+        let mut frozen: Option<Vec<String>> = None;
+        for unit in &units[first..end] {
+            match unit.heading {
+                Some(level) => climb(&mut path, level, title(&text[unit.start..unit.end])),
+                None if frozen.is_none() => frozen = Some(titles(&path)),
+                None => {}
+            }
+        }
+        let (start, last) = (&units[first], &units[end - 1]);
+        let body = &text[start.start..last.end];
+        let page = start.page;
+        let at = cursor.seek(page, start.start, starts, &char_starts, text);
+        out.push(Passage {
+            start: at,
+            end: at + body.chars().count() as u32,
+            page: pages[page].number,
+            place: pages[page].place.clone(),
+            heading_path: frozen.unwrap_or_else(|| titles(&path)),
+            text: body.to_owned(),
+        });
+    }
+    out
+}
+
+fn climb(path: &mut Vec<(u8, String)>, level: u8, title: String) {
+    while path.last().is_some_and(|(own, _)| *own >= level) {
+        path.pop();
+    }
+    if path.len() < PATH_MAX {
+        path.push((level, title));
+    }
+}
+
+fn titles(path: &[(u8, String)]) -> Vec<String> {
+    path.iter().map(|(_, title)| title.clone()).collect()
+}
+
+/// Walks along the text to turn bytes into characters without counting from the beginning each time.
+struct Cursor {
+    page: usize,
+    byte: usize,
+    char: u32,
+}
+
+impl Cursor {
+    fn seek(&mut self, page: usize, byte: usize, starts: &[usize], char_starts: &[u32], text: &str) -> u32 {
+        if page != self.page || byte < self.byte {
+            *self = Cursor { page, byte: starts[page], char: char_starts[page] };
+        }
+        self.char += text[self.byte..byte].chars().count() as u32;
+        self.byte = byte;
+        self.char
+    }
 }
