@@ -1,15 +1,23 @@
 //! Reading, exporting and verifying the audit log.
 
 use std::io::{BufRead, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cloister_airgap::AirgapError;
+use cloister_airgap::audit::{AuditLog, Event, Filter, Format, Record, Verdict};
+use cloister_airgap::keys::{self, INSTALLATION_PUBLIC_FILE, InstallationKey, PublicKey};
+use serde_json::{Value, json};
 
 use crate::caller::Caller;
-use crate::{Appliance, Result};
+use crate::{Appliance, Config, Error, Result};
 
 /// Which records to list.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// Only records after this number.
+    /// Newest first instead of oldest first.
+    pub newest_first: bool,
+    /// Only records beyond this number in the order of the listing.
     pub after: Option<u64>,
     /// At most so many; 0 means 100.
     pub limit: usize,
@@ -43,7 +51,7 @@ pub struct AuditRecord {
 /// A slice of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditPage {
-    /// The records, oldest first.
+    /// The records.
     pub records: Vec<AuditRecord>,
     /// To pass as `after` for the next slice.
     pub next: Option<u64>,
@@ -88,11 +96,80 @@ pub struct AuditVerdict {
     pub bad: Option<AuditFault>,
 }
 
+/// Folder of the log below the data directory.
+const AUDIT_FOLDER: &str = "audit";
+
+/// Folder of the installation key below the data directory.
+pub(crate) const KEYS_FOLDER: &str = "keys";
+
+/// The log and the key that signs it.
+pub(crate) struct Journal {
+    log: AuditLog,
+    public: PublicKey,
+}
+
+impl Journal {
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        let random = config.random.clone();
+        let mut fill = move |bytes: &mut [u8]| {
+            random(bytes);
+            Ok(())
+        };
+        let key = InstallationKey::load_or_create(&config.data_dir.join(KEYS_FOLDER), &mut fill).map_err(broken)?;
+        let public = key.public();
+        let clock = config.clock.clone();
+        let clock = Arc::new(move || crate::time::text(clock()));
+        let log = AuditLog::open(&config.data_dir.join(AUDIT_FOLDER), key, clock, &config.boot_id).map_err(broken)?;
+        Ok(Self { log, public })
+    }
+
+    /// Writes a record; it is durable when this returns its number.
+    pub(crate) fn append(&self, actor: &str, action: &str, object: &str, outcome: &str, detail: Value) -> Result<u64> {
+        let event = Event {
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            object: object.to_owned(),
+            outcome: outcome.to_owned(),
+            detail,
+        };
+        self.log.append(&event).map(|receipt| receipt.seq).map_err(|error| Error::Audit(error.to_string()))
+    }
+
+    /// One record by its number.
+    pub(crate) fn record(&self, seq: u64) -> Result<Option<Record>> {
+        self.log.record(seq).map_err(broken)
+    }
+
+    /// Checks the whole log.
+    pub(crate) fn verify(&self) -> Result<AuditVerdict> {
+        judged(self.log.verify(), &self.public)
+    }
+}
+
 impl Appliance {
     /// Lists records.
     pub fn audit_records(&self, caller: &Caller, filter: &AuditFilter) -> Result<AuditPage> {
-        let _ = (caller, filter);
-        self.unfinished()
+        self.need_auditor(caller, "audit.list")?;
+        let wanted = Filter {
+            newest_first: filter.newest_first,
+            after: filter.after,
+            limit: filter.limit,
+            action: filter.action.clone(),
+            actor: filter.actor.clone(),
+            ..Filter::default()
+        };
+        let listing = self.journal.log.list(&wanted).map_err(broken)?;
+        let records = listing.records.into_iter().map(|record| AuditRecord {
+            seq: record.seq,
+            time: record.time,
+            actor: record.event.actor,
+            action: record.event.action,
+            object: record.event.object,
+            outcome: record.event.outcome,
+            detail: record.event.detail,
+            hash: record.hash.to_string(),
+        });
+        Ok(AuditPage { records: records.collect(), next: listing.next, head: listing.head.to_string() })
     }
 
     /// Writes records between two times (RFC 3339) to `out`; returns their number. The export itself is recorded first.
@@ -104,14 +181,22 @@ impl Appliance {
         to: Option<&str>,
         out: &mut dyn Write,
     ) -> Result<u64> {
-        let _ = (caller, format, from, to, out);
-        self.unfinished()
+        self.need_auditor(caller, "audit.export")?;
+        let (word, format) = match format {
+            AuditFormat::Jsonl => ("jsonl", Format::JsonLines),
+            AuditFormat::Csv => ("csv", Format::Csv),
+        };
+        self.recorded(caller, "audit.export", "audit log", json!({"format": word, "from": from, "to": to}), || {
+            Ok(self.journal.log.export(format, from, to, out).map_err(broken)?.records)
+        })
     }
 
     /// Verifies the whole log on the spot.
     pub fn audit_verify(&self, caller: &Caller) -> Result<AuditVerdict> {
-        let _ = caller;
-        self.unfinished()
+        self.need_auditor(caller, "audit.verify")?;
+        let verdict = self.journal.verify()?;
+        self.record_verdict(caller, "audit log", &verdict)?;
+        Ok(verdict)
     }
 
     /// Verifies an export against a public key file, or this installation's key.
@@ -121,13 +206,85 @@ impl Appliance {
         export: &mut dyn BufRead,
         public_key: Option<&Path>,
     ) -> Result<AuditVerdict> {
-        let _ = (caller, export, public_key);
-        self.unfinished()
+        self.need_auditor(caller, "audit.verify")?;
+        let key = public_key.map_or(Ok(self.journal.public), read_public)?;
+        let verdict = judged(cloister_airgap::audit::verify_export(export, &key), &key)?;
+        self.record_verdict(caller, "export", &verdict)?;
+        Ok(verdict)
+    }
+
+    /// Where this installation's public key lies, to be handed to auditors.
+    pub fn public_key_path(&self) -> PathBuf {
+        self.config.data_dir.join(KEYS_FOLDER).join(INSTALLATION_PUBLIC_FILE)
+    }
+
+    fn record_verdict(&self, caller: &Caller, object: &str, verdict: &AuditVerdict) -> Result<()> {
+        let detail = json!({"ok": verdict.ok, "records": verdict.records, "head": verdict.head});
+        self.record(caller, "audit.verify", object, detail).map(drop)
+    }
+
+    fn need_auditor(&self, caller: &Caller, action: &str) -> Result<()> {
+        if caller.may_audit() {
+            return Ok(());
+        }
+        let error = Error::Denied("auditors and administrators only");
+        self.record_failure(caller, action, "audit log", None, &error);
+        Err(error)
     }
 }
 
 /// Verifies an export against a public key file, without an installation.
 pub fn verify_export(export: &mut dyn BufRead, public_key: &Path) -> Result<AuditVerdict> {
-    let _ = (export, public_key);
-    Err(crate::Error::Bug("not built yet".to_owned()))
+    let key = read_public(public_key)?;
+    judged(cloister_airgap::audit::verify_export(export, &key), &key)
+}
+
+fn read_public(path: &Path) -> Result<PublicKey> {
+    keys::read_public(path).map_err(|error| Error::invalid("public key", error.to_string()))
+}
+
+/// A broken log is a verdict; only what kept the verification from being carried out is an error.
+fn judged(verified: std::result::Result<Verdict, AirgapError>, key: &PublicKey) -> Result<AuditVerdict> {
+    match verified {
+        Ok(verdict) => Ok(AuditVerdict {
+            ok: true,
+            records: verdict.records,
+            first: verdict.first,
+            last: verdict.last,
+            head: verdict.head.to_string(),
+            signed_by: verdict.signed_by,
+            bad: None,
+        }),
+        Err(AirgapError::AuditBroken { seq, why }) => Ok(AuditVerdict {
+            ok: false,
+            records: 0,
+            first: None,
+            last: None,
+            head: String::new(),
+            signed_by: keys::fingerprint(key),
+            bad: Some(AuditFault { seq, why }),
+        }),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+pub(crate) fn broken(error: AirgapError) -> Error {
+    match error {
+        AirgapError::AuditRequest { why } => Error::invalid("range", why),
+        AirgapError::AuditBroken { .. } => Error::Damaged(error.to_string()),
+        AirgapError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Error::DiskFull(error.to_string())
+        }
+        AirgapError::NoSpace { .. } => Error::DiskFull(error.to_string()),
+        AirgapError::InUse { path } => Error::InUse(path.display().to_string()),
+        AirgapError::Model { id, why, mend } => Error::Model { id, why: format!("{why}; {mend}") },
+        AirgapError::Cancelled => Error::Cancelled,
+        other => Error::Environment { what: "trust store".to_owned(), why: other.to_string() },
+    }
+}
+
+/// Time of the newest record.
+pub(crate) fn newest_time(appliance: &Appliance) -> Option<String> {
+    let newest = Filter { newest_first: true, limit: 1, ..Filter::default() };
+    Some(appliance.journal.log.list(&newest).ok()?.records.first()?.time.clone())
 }

@@ -97,6 +97,7 @@ impl Appliance {
         let removed = self.recorded(caller, "collection.remove", &found.name, json!({"collection": found.id.as_str()}), || {
             Ok(self.store.remove_collection(&visible, &found.id)?)
         })?;
+        self.shelf.forget_readings();
         let detail = json!({
             "collection": found.id.as_str(), "documents": removed.documents, "passages": removed.passages,
             "bytes": removed.bytes, "probe_hits": removed.probe_hits,

@@ -1,6 +1,16 @@
 //! Checks of an installation.
 
-use crate::{Appliance, Config};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use cloister_airgap::keys::INSTALLATION_KEY_FILE;
+use cloister_airgap::models::ModelStore;
+
+use crate::audit::KEYS_FOLDER;
+use crate::{Appliance, Config, Error};
+
+/// Free bytes below which the disk is called full.
+const DISK_FREE_MIN: u64 = 1 << 30;
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,15 +25,147 @@ pub struct Check {
     pub mend: Option<String>,
 }
 
+impl Check {
+    fn new(name: &str, ok: bool, detail: impl Into<String>, mend: &str) -> Self {
+        let mend = (!ok && !mend.is_empty()).then(|| mend.to_owned());
+        Self { name: name.to_owned(), ok, detail: detail.into(), mend }
+    }
+}
+
 impl Appliance {
-    /// All checks of a running appliance.
+    /// All checks of an open appliance. Hashes the models that are in use; takes seconds.
     pub fn doctor(&self) -> Vec<Check> {
-        Vec::new()
+        let mut checks = vec![Check::new("data directory", true, format!("{} is open", self.config.data_dir.display()), "")];
+        checks.extend(outside(&self.config));
+        checks.push(clock(self));
+        for check in self.store.verify() {
+            checks.push(Check::new(check.name, check.ok, check.detail, check.mend));
+        }
+        checks.push(vectors(self));
+        checks.push(audit(self));
+        checks
     }
 }
 
 /// The checks that need no open data directory; with the error when opening it failed.
-pub fn doctor_closed(config: &Config, why: &crate::Error) -> Vec<Check> {
-    let _ = (config, why);
-    Vec::new()
+pub fn doctor_closed(config: &Config, why: &Error) -> Vec<Check> {
+    let mend = match why {
+        Error::InUse(_) => "stop the other process, or ask it",
+        Error::Damaged(_) => "restore the data directory from a backup",
+        Error::DiskFull(_) => "free some space",
+        _ => "mend the cause and try again",
+    };
+    let mut checks = vec![Check::new("data directory", false, why.to_string(), mend)];
+    checks.extend(outside(config));
+    checks
+}
+
+fn outside(config: &Config) -> Vec<Check> {
+    let mut checks = vec![disk(config), key(config)];
+    for (role, id) in [("generator", config.generator()), ("embedder", config.embedder.as_str())] {
+        checks.push(model(config, role, id));
+    }
+    checks.push(processor());
+    checks.push(sandbox());
+    checks
+}
+
+/// Free bytes on the disk of a path, as an unprivileged process may use them.
+pub(crate) fn disk_free_bytes(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+fn disk(config: &Config) -> Check {
+    let Some(free) = disk_free_bytes(&config.data_dir) else {
+        return Check::new("disk", false, "the free space cannot be told", "see that the data directory exists");
+    };
+    let detail = format!("{} MiB free", free >> 20);
+    Check::new("disk", free >= DISK_FREE_MIN, detail, "free some space: at least 1 GiB should be left")
+}
+
+fn key(config: &Config) -> Check {
+    let path = config.data_dir.join(KEYS_FOLDER).join(INSTALLATION_KEY_FILE);
+    match std::fs::metadata(&path) {
+        Err(error) => Check::new("installation key", false, error.to_string(), "it is made when the appliance is opened"),
+        Ok(meta) => {
+            let mode = meta.permissions().mode() & 0o777;
+            let mend = "take the rights of group and others away: chmod 600";
+            Check::new("installation key", mode & 0o077 == 0, format!("mode {mode:03o}"), mend)
+        }
+    }
+}
+
+fn model(config: &Config, role: &str, id: &str) -> Check {
+    let name = format!("model {role}");
+    let store = ModelStore::new(&config.models_dir);
+    let path = match store.resolve(id) {
+        Ok(path) => path,
+        Err(error) => return Check::new(&name, false, error.to_string(), "fetch it: cloister models pull, or make models"),
+    };
+    if let Err(error) = cloister_engine::ModelInfo::inspect(&path) {
+        return Check::new(&name, false, format!("{id}: {error}"), "fetch it again: cloister models pull");
+    }
+    match store.verify(id) {
+        Ok(_) => Check::new(&name, true, format!("{id}: every hash is as it must be"), ""),
+        Err(error) if Path::new(id).exists() => Check::new(&name, true, format!("{id}: taken by path, {error}"), ""),
+        Err(error) => Check::new(&name, false, format!("{id}: {error}"), "fetch it again: cloister models pull"),
+    }
+}
+
+fn processor() -> Check {
+    #[cfg(target_arch = "x86_64")]
+    let (ok, found) = {
+        let wide = std::arch::is_x86_feature_detected!("avx512vnni") && std::arch::is_x86_feature_detected!("avx512bw");
+        let usual = std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+        (usual, if wide { "AVX-512 with VNNI" } else if usual { "AVX2" } else { "neither AVX2 nor AVX-512" })
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let (ok, found) = (true, "portable kernels");
+    Check::new("processor", ok, found, "answers will be slow: use a processor with AVX2")
+}
+
+/// Whether the kernel has what the reader child locks itself in with.
+fn sandbox() -> Check {
+    let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    let actions = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    let landlock = modules.split(',').any(|name| name.trim() == "landlock");
+    let seccomp = actions.contains("errno") || actions.contains("kill");
+    let word = |there: bool| if there { "there" } else { "not seen" };
+    let detail = format!("landlock {}, seccomp {}", word(landlock), word(seccomp));
+    Check::new("reader sandbox", seccomp, detail, "use a kernel with seccomp, better also with landlock (5.13 or newer)")
+}
+
+/// The clock must not stand before the last record of the log.
+fn clock(appliance: &Appliance) -> Check {
+    let now = appliance.now_text();
+    let newest = crate::audit::newest_time(appliance).unwrap_or_default();
+    let ok = newest <= now;
+    Check::new("clock", ok, format!("{now}, last record {newest}"), "set the machine's clock: it stands before the last audit record")
+}
+
+fn vectors(appliance: &Appliance) -> Check {
+    match appliance.store.figures() {
+        Err(error) => Check::new("vectors", false, error.to_string(), "run doctor again, then restore from a backup"),
+        Ok(figures) => {
+            let missing = figures.passages_without_vector;
+            let detail = format!("{} passages, {missing} without a vector", figures.passages);
+            Check::new("vectors", missing == 0, detail, "start the appliance with the embedding model: it fills them in")
+        }
+    }
+}
+
+fn audit(appliance: &Appliance) -> Check {
+    let mend = "keep the data directory as it is and compare with an export; the log was changed or damaged";
+    match appliance.journal.verify() {
+        Ok(verdict) if verdict.ok => {
+            let detail = format!("{} records, signed by {}", verdict.records, verdict.signed_by);
+            Check::new("audit log", true, detail, "")
+        }
+        Ok(verdict) => {
+            let bad = verdict.bad.map(|bad| format!("record {:?}: {}", bad.seq, bad.why)).unwrap_or_default();
+            Check::new("audit log", false, bad, mend)
+        }
+        Err(error) => Check::new("audit log", false, error.to_string(), mend),
+    }
 }

@@ -311,6 +311,7 @@ impl Appliance {
         let removed = self.recorded(caller, "document.remove", &found.name, detail, || {
             Ok(self.store.remove_document(&visible, &found.id)?)
         })?;
+        self.shelf.forget_readings();
         let certificate = json!({
             "document": found.id.as_str(), "sha256": found.sha256, "names": removed.names, "passages": removed.passages,
             "bytes": removed.bytes, "probe_hits": removed.probe_hits,

@@ -15,7 +15,6 @@ mod appliance;
 pub mod ask;
 mod audit;
 mod caller;
-mod cancel;
 mod collections;
 mod config;
 mod doctor;
@@ -24,7 +23,9 @@ mod error;
 mod jobs;
 mod models;
 mod search;
+mod time;
 mod upload;
+mod worker;
 
 /// The trust leaf, for tools that work without a data directory (bundles, keys, model downloads).
 pub use cloister_airgap as airgap;
@@ -38,7 +39,7 @@ pub use appliance::Appliance;
 pub use ask::{Answer, AnswerModel, AnswerState, AskEvent, Citation, Question, Timings};
 pub use audit::{AuditFault, AuditFilter, AuditFormat, AuditPage, AuditRecord, AuditVerdict, verify_export};
 pub use caller::{Caller, Role, UserInfo, Via};
-pub use cancel::CancelFlag;
+pub use cloister_engine::CancelFlag;
 pub use collections::{CollectionInfo, GrantInfo, Level};
 pub use config::{Clock, Config, EMBEDDER_DEFAULT, GENERATOR_DEFAULT, Random};
 pub use doctor::{Check, doctor_closed};
@@ -48,6 +49,6 @@ pub use documents::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use jobs::{JobInfo, JobSink, JobState};
-pub use models::{Example, ModelEntry, ModelState, ModelStatus, Status, list_models};
+pub use models::{Example, ModelEntry, ModelState, ModelStatus, Status, list_models, show_model};
 pub use search::{Coverage, Passage, SearchAnswer, SearchMode, SearchQuery, UnreadPage};
 pub use upload::{IngestEvent, IngestResult, IngestTotal, UploadOptions, UploadStatus, Uploaded};

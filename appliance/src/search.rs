@@ -1,8 +1,13 @@
 //! Search.
 
+use std::time::Instant;
+
+use cloister_index::{CollectionId, DocumentId, Hit, Mode, SearchRequest, Visible};
+use serde_json::{Value, json};
+
 use crate::caller::Caller;
 use crate::documents::PageBox;
-use crate::{Appliance, Result};
+use crate::{Appliance, Error, Result};
 
 /// How passages are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -115,10 +120,129 @@ pub struct SearchAnswer {
     pub audit: u64,
 }
 
+/// Passages wanted when nothing is said.
+const LIMIT_DEFAULT: usize = 10;
+
+/// Passages of one search at most.
+const LIMIT_MAX: usize = 200;
+
+/// Longest query or question, in characters.
+pub(crate) const TEXT_CHARS_MAX: usize = 4_000;
+
+/// Documents a scope may name at most.
+const SCOPE_MAX: usize = 1_000;
+
+/// Unread pages told at most.
+const UNREAD_MAX: usize = 1_000;
+
+/// What a search or a question may look at.
+pub(crate) struct Scope {
+    pub(crate) visible: Visible,
+    pub(crate) collection: Option<CollectionId>,
+    pub(crate) documents: Vec<DocumentId>,
+}
+
+impl Scope {
+    /// The scope for the audit log.
+    pub(crate) fn detail(&self) -> Value {
+        let documents: Vec<&str> = self.documents.iter().map(DocumentId::as_str).collect();
+        let rights: Vec<Value> =
+            self.visible.collections().map(|(id, level)| json!({"collection": id.as_str(), "level": level.as_str()})).collect();
+        json!({"collection": self.collection.as_ref().map(CollectionId::as_str), "documents": documents, "rights": rights})
+    }
+}
+
 impl Appliance {
     /// Finds passages.
     pub fn search(&self, caller: &Caller, query: &SearchQuery) -> Result<SearchAnswer> {
-        let _ = (caller, query);
-        self.unfinished()
+        let begun = Instant::now();
+        let scope = self.scope(caller, query.collection.as_deref(), &query.documents)?;
+        let limit = if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) };
+        let (passages, edition) = self.find(&scope, &query.text, query.mode, limit)?;
+        let coverage = self.coverage_of(&scope)?;
+        let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
+        let detail = json!({
+            "query": query.text, "mode": query.mode.as_str(), "scope": scope.detail(), "edition": edition,
+            "passages": places(&passages),
+        });
+        let audit = self.record(caller, "search", "passages", detail)?;
+        Ok(SearchAnswer { passages, coverage, milliseconds, edition, audit })
+    }
+
+    pub(crate) fn scope(&self, caller: &Caller, collection: Option<&str>, documents: &[String]) -> Result<Scope> {
+        if documents.len() > SCOPE_MAX {
+            return Err(Error::invalid("documents", format!("more than {SCOPE_MAX} are named")));
+        }
+        let visible = self.visible(caller)?;
+        let found = collection.map(|name| self.find_collection(&visible, name)).transpose()?;
+        let documents = self.find_documents(&visible, documents, found.as_ref().map(|found| found.id.as_str()))?;
+        Ok(Scope { visible, collection: found.map(|found| found.id), documents })
+    }
+
+    /// Passages of a scope, best first, and the edition they are from.
+    pub(crate) fn find(&self, scope: &Scope, text: &str, mode: SearchMode, limit: usize) -> Result<(Vec<Passage>, u64)> {
+        let count = text.chars().count();
+        if text.trim().is_empty() || count > TEXT_CHARS_MAX {
+            return Err(Error::invalid("query", format!("needs 1 to {TEXT_CHARS_MAX} characters")));
+        }
+        let vector = match mode {
+            SearchMode::Keyword => None,
+            SearchMode::Hybrid => self.query_vector(text).ok(),
+            SearchMode::Vector => Some(self.query_vector(text)?),
+        };
+        let mode = match mode {
+            SearchMode::Hybrid => Mode::Hybrid,
+            SearchMode::Keyword => Mode::Keyword,
+            SearchMode::Vector => Mode::Vector,
+        };
+        let (collection, documents) = (scope.collection.clone(), scope.documents.clone());
+        let request = SearchRequest { collection, documents, text: text.to_owned(), vector, mode, limit };
+        let found = self.store.search(&scope.visible, &request)?;
+        Ok((found.hits.into_iter().enumerate().map(|(index, hit)| passage(index + 1, hit)).collect(), found.edition))
+    }
+
+    fn query_vector(&self, text: &str) -> Result<Vec<f32>> {
+        let loaded = self.shelf.encoder()?;
+        let made = loaded.encoder.embed(&[text]).map_err(|error| Error::model(&loaded.id, error))?;
+        made.into_iter().next().ok_or_else(|| Error::Bug("the embedder gave no vector".to_owned()))
+    }
+
+    pub(crate) fn coverage_of(&self, scope: &Scope) -> Result<Coverage> {
+        let found = self.store.coverage(&scope.visible, scope.collection.as_ref(), &scope.documents)?;
+        let unread = found.unread.into_iter().take(UNREAD_MAX).map(|row| UnreadPage {
+            document: row.document.to_string(),
+            name: row.name,
+            page: row.page,
+            reason: row.reason,
+        });
+        Ok(Coverage { documents: found.documents, pages: found.pages, unread: unread.collect() })
+    }
+}
+
+/// Which passages, for the audit log: place and score, not the text.
+pub(crate) fn places(passages: &[Passage]) -> Value {
+    let place = |passage: &Passage| {
+        json!({
+            "document": passage.document, "name": passage.name, "page": passage.page, "start": passage.start,
+            "end": passage.end, "score": passage.score,
+        })
+    };
+    passages.iter().map(place).collect()
+}
+
+fn passage(rank: usize, hit: Hit) -> Passage {
+    Passage {
+        rank,
+        score: hit.score,
+        document: hit.document.to_string(),
+        name: hit.name,
+        collection: hit.collection.to_string(),
+        page: hit.page,
+        place: hit.place,
+        start: hit.start,
+        end: hit.end,
+        text: hit.text,
+        heading_path: hit.heading_path,
+        boxes: hit.boxes,
     }
 }

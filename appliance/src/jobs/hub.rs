@@ -8,7 +8,7 @@ use cloister_index::{CollectionId, JobId, Level, Visible};
 
 use super::{JobInfo, JobSink, JobState};
 use crate::caller::Caller;
-use crate::cancel::CancelFlag;
+use crate::CancelFlag;
 
 /// Shortest time between two tellings of the same job's progress.
 const TELL_EVERY: Duration = Duration::from_millis(100);

@@ -11,7 +11,7 @@ use cloister_index::JobId;
 
 use super::{IngestEvent, IngestResult, IngestTotal, UploadOptions, UploadStatus, Uploaded};
 use crate::caller::Caller;
-use crate::cancel::CancelFlag;
+use crate::CancelFlag;
 use crate::documents::Fault;
 use crate::jobs::{JobInfo, JobState};
 use crate::{Appliance, Error, Result};

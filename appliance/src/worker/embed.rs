@@ -2,7 +2,7 @@
 
 use cloister_index::{Job, NewPassage, Stage};
 
-use crate::cancel::CancelFlag;
+use crate::CancelFlag;
 use crate::jobs::JobState;
 use crate::models::LoadedEncoder;
 use crate::{Appliance, Error, Result};

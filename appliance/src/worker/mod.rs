@@ -11,10 +11,11 @@ use cloister_index::{Actor, Duplicates, Job, NewPassage, Placed, Stage};
 use cloister_ingest::{CutOptions, Page, Passage, cut};
 use serde_json::json;
 
-use crate::cancel::CancelFlag;
+use crate::CancelFlag;
 use crate::jobs::JobState;
 use crate::models::LoadedEncoder;
 use crate::{Appliance, Error, Result};
+pub(crate) use embed::heading_line;
 use read::Reading;
 
 /// Workers at most: while one embeds, the other's reader child parses the next file.
