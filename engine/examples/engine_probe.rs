@@ -1,7 +1,7 @@
 //! A small driver of the library for comparisons with other programs: the commands and lines of `cloister tokenize`
 //! and `cloister embed`, without the rest of the program.
 //!
-//! Use: `probe tokenize|wordpiece|embed --model MODEL [--texts FILE] [--special] [--threads N]`, lines
+//! Use: `engine_probe tokenize|wordpiece|embed --model MODEL [--texts FILE] [--special] [--threads N]`, lines
 //! `{"id": …, "text": …}` from the file or standard input. `wordpiece` gives the tokens of an encoder.
 
 use std::fs::File;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Failure> {
         "tokenize" => tokenize(&options.model, options.special, &lines),
         "wordpiece" => wordpiece(&options.model, &lines),
         "embed" => embed(&options.model, options.threads, &lines),
-        _ => Err("probe tokenize|wordpiece|embed --model MODEL [--texts FILE] [--special] [--threads N]".into()),
+        _ => Err("engine_probe tokenize|wordpiece|embed --model MODEL [--texts FILE] [--special] [--threads N]".into()),
     }
 }
 
