@@ -142,7 +142,8 @@ pub fn fingerprint(key: &PublicKey) -> String {
 
 /// Reads a public key file (see the module's first lines for its form).
 pub fn read_public(path: &Path) -> Result<PublicKey, AirgapError> {
-    let bytes = decode_file(path)?;
+    // A key made by minisign has a random number, ours is bound to the key: both are read.
+    let (_, bytes) = parse_file(path, "untrusted comment: ")?;
     PublicKey::from_bytes(&bytes).ok_or_else(|| bad_key(path, "not a usable Ed25519 public key"))
 }
 
@@ -179,13 +180,6 @@ pub fn write_secret(path: &Path, key: &SecretKey) -> Result<(), AirgapError> {
         .map_err(|e| AirgapError::io("create", path, e))?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| AirgapError::io("write", path, e))?;
     files::sync_parent(path)
-}
-
-fn decode_file(path: &Path) -> Result<[u8; 32], AirgapError> {
-    let (number, bytes) = parse_file(path, "untrusted comment: ")?;
-    // A key made by minisign has a random number; ours is bound to the key. Both are accepted, a secret key is not.
-    let _ = number;
-    Ok(bytes)
 }
 
 fn parse_file(path: &Path, comment: &str) -> Result<([u8; 8], [u8; 32]), AirgapError> {

@@ -27,3 +27,4 @@ mod hash;
 
 pub use error::AirgapError;
 pub use hash::{Hash, Hasher};
+pub use keys::{PublicKey, SecretKey};

@@ -1,10 +1,17 @@
-//! Decoders: load, prefill, generate, score.
+//! Decoders: load, prefill, and the single forward pass that everything else is made of.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::catalogue::ModelInfo;
-use crate::{CancelFlag, ChatMessage, ChatTemplate, EngineError, Sampling, TokenId, Tokenizer};
+use crate::gguf::GgufFile;
+use crate::kernels::Kernels;
+use crate::models::{self, Decoder, Pass, Segment, Workspace};
+use crate::pool::Pool;
+use crate::turn::Turn;
+use crate::{CancelFlag, ChatMessage, ChatTemplate, EngineError, Sequence, TokenId, Tokenizer};
+
+/// Most tokens in one forward pass. Between passes other callers get their turn.
+pub(crate) const CHUNK_TOKENS: usize = 512;
 
 /// How to load a decoder.
 #[derive(Debug, Clone)]
@@ -17,129 +24,52 @@ pub struct LoadOptions {
     pub memory_available_bytes: Option<u64>,
 }
 
-/// A loaded decoder.
+/// A loaded decoder. Runs one forward pass at a time; callers take turns in the order of asking.
 #[derive(Debug)]
 pub struct Generator {
     info: ModelInfo,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
-}
-
-/// The keys and values of one sequence, and the logits after its last token.
-#[derive(Debug)]
-pub struct Sequence {
-    tokens: Vec<TokenId>,
-    logits: Vec<f32>,
-}
-
-impl Sequence {
-    /// The tokens computed so far.
-    pub fn tokens(&self) -> &[TokenId] {
-        &self.tokens
-    }
-
-    /// Number of tokens computed so far.
-    pub fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// Whether nothing has been computed yet.
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
-
-    /// Keeps the first `len` tokens with their keys and values and forgets the rest.
-    pub fn truncate(&mut self, len: usize) {
-        self.tokens.truncate(len);
-        self.logits.clear();
-    }
-}
-
-/// How to generate.
-#[derive(Debug, Clone)]
-pub struct GenerateOptions {
-    /// Most tokens to generate.
-    pub max_tokens: usize,
-    /// How the next token is chosen.
-    pub sampling: Sampling,
-    /// Texts that end the generation; they are not part of the text returned.
-    pub stop: Vec<String>,
-    /// How many of the likeliest tokens to report at each step.
-    pub top_logprobs: usize,
-}
-
-impl Default for GenerateOptions {
-    fn default() -> Self {
-        Self { max_tokens: 256, sampling: Sampling::default(), stop: Vec::new(), top_logprobs: 0 }
-    }
-}
-
-/// One generated token, as it is handed to the caller.
-#[derive(Debug)]
-pub struct TokenEvent<'a> {
-    /// The token.
-    pub id: TokenId,
-    /// Text completed by this token: whole UTF-8 only, so it may be empty until a character is complete.
-    pub text: &'a str,
-    /// Natural logarithm of the token's probability.
-    pub logprob: f32,
-    /// The likeliest tokens and their log-probabilities, likeliest first.
-    pub top: &'a [(TokenId, f32)],
-}
-
-/// Why a generation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
-    /// An end token or a stop text.
-    Stop,
-    /// `max_tokens` reached.
-    Length,
-    /// The flag was set or the callback broke off.
-    Cancelled,
-    /// The context is full.
-    Context,
-    /// The mask admits no further token.
-    Mask,
-}
-
-/// What a generation gave.
-#[derive(Debug, Clone)]
-pub struct Generation {
-    /// Generated tokens, without the end token.
-    pub tokens: Vec<TokenId>,
-    /// Their text, cut before a stop text.
-    pub text: String,
-    /// Why it ended.
-    pub finish: Finish,
-    /// For each token the likeliest ones and their log-probabilities, when asked for.
-    pub top_logprobs: Vec<Vec<(TokenId, f32)>>,
-}
-
-/// Decides which tokens may come next.
-pub trait TokenMask {
-    /// Sets the logits of tokens that are not admitted after `generated` to negative infinity.
-    fn admit(&mut self, generated: &[TokenId], logits: &mut [f32]);
-}
-
-/// The perplexity of a text.
-#[derive(Debug, Clone, Copy)]
-pub struct Perplexity {
-    /// `exp` of the mean negative log-likelihood of the scored tokens.
-    pub perplexity: f64,
-    /// Scored tokens.
-    pub tokens: usize,
-    /// Windows computed.
-    pub windows: usize,
-}
-
-fn not_yet() -> EngineError {
-    EngineError::unsupported("operation", "the decoder is not part of this build")
+    model: Box<dyn Decoder>,
+    context_tokens: usize,
+    kernels: Kernels,
+    pool: Pool,
+    workspace: Turn<Workspace>,
 }
 
 impl Generator {
-    /// Loads a GGUF decoder.
-    pub fn load(_path: &Path, _options: &LoadOptions) -> Result<Self, EngineError> {
-        Err(not_yet())
+    /// Loads a GGUF decoder. The weights are packed into memory of their own, so that the file may go afterwards.
+    ///
+    /// # Errors
+    /// [`EngineError::DoesNotFit`] before anything is loaded; else what is wrong with the file or not supported.
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, EngineError> {
+        Self::load_with(path, options, Kernels::detect())
+    }
+
+    /// As [`Generator::load`], with a given set of kernels.
+    pub fn load_with(path: &Path, options: &LoadOptions, kernels: Kernels) -> Result<Self, EngineError> {
+        let info = ModelInfo::inspect(path)?;
+        let context_tokens = options.context_tokens.clamp(1, info.context_length.max(1));
+        if let Some(available_bytes) = options.memory_available_bytes {
+            let needed_bytes = info.memory(context_tokens).total();
+            if needed_bytes > available_bytes {
+                return Err(EngineError::DoesNotFit { needed_bytes, available_bytes, context_tokens });
+            }
+        }
+        let file = GgufFile::open(path)?;
+        let pool = Pool::new(options.threads);
+        let model = models::load(&file, &pool)?;
+        let tokenizer = Tokenizer::from_gguf(&file)?;
+        Ok(Self {
+            info,
+            tokenizer,
+            template: ChatTemplate::from_gguf(&file)?,
+            context_tokens: (context_tokens as usize).min(model.sizes().context),
+            model,
+            kernels,
+            pool,
+            workspace: Turn::default(),
+        })
     }
 
     /// What the file is.
@@ -157,63 +87,199 @@ impl Generator {
         self.template.as_ref()
     }
 
+    /// Longest sequence in tokens.
+    pub fn context_tokens(&self) -> usize {
+        self.context_tokens
+    }
+
+    /// Number of logits, which may be larger than the tokenizer's vocabulary.
+    pub fn vocabulary(&self) -> usize {
+        self.model.sizes().vocabulary
+    }
+
+    /// Threads that work on a forward pass.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The kernels in use.
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    /// The token that the model's file puts before every text, if any.
+    pub(crate) fn beginning_token(&self) -> Option<TokenId> {
+        let first = self.tokenizer.encode_prompt("", crate::Special::AsText).first().copied();
+        first.filter(|first| !self.tokenizer.end_tokens().contains(first))
+    }
+
     /// The tokens of a conversation. Message contents never yield control tokens.
     pub fn encode_chat(
         &self,
         messages: &[ChatMessage],
         add_generation_prompt: bool,
     ) -> Result<Vec<TokenId>, EngineError> {
-        let template = self
-            .template
-            .as_ref()
-            .ok_or_else(|| EngineError::Template("the model file carries none".to_owned()))?;
+        let template =
+            self.template.as_ref().ok_or_else(|| EngineError::Template("the model file carries none".to_owned()))?;
         crate::template::encode_chat(template, &self.tokenizer, messages, add_generation_prompt)
     }
 
     /// An empty sequence for this model.
     pub fn sequence(&self) -> Sequence {
-        Sequence { tokens: Vec::new(), logits: Vec::new() }
+        Sequence::new(self.model.sizes().kv_shape())
     }
 
     /// Computes `tokens` after what the sequence holds, in chunks between which `cancel` is looked at.
-    pub fn prefill(
-        &self,
-        _sequence: &mut Sequence,
-        _tokens: &[TokenId],
-        _cancel: &CancelFlag,
-    ) -> Result<(), EngineError> {
-        Err(not_yet())
+    ///
+    /// When it is cancelled the sequence keeps the chunks that were finished.
+    pub fn prefill(&self, sequence: &mut Sequence, tokens: &[TokenId], cancel: &CancelFlag) -> Result<(), EngineError> {
+        self.prefill_many(&mut [(sequence, tokens)], cancel)
     }
 
-    /// The logits after the last token computed; empty for an empty sequence.
+    /// As [`Generator::prefill`] for several sequences at once, whose rows share the forward passes.
+    ///
+    /// Each sequence gets what it would get alone, bit for bit. A sequence with no tokens is left as it is.
+    pub fn prefill_many(
+        &self,
+        parts: &mut [(&mut Sequence, &[TokenId])],
+        cancel: &CancelFlag,
+    ) -> Result<(), EngineError> {
+        for (sequence, tokens) in &*parts {
+            self.admit(sequence, tokens)?;
+        }
+        let mut done = vec![0; parts.len()];
+        loop {
+            let mut room = CHUNK_TOKENS;
+            let mut steps = Vec::new();
+            for (part, done) in parts.iter_mut().zip(&mut done) {
+                let count = (part.1.len() - *done).min(room);
+                if count > 0 {
+                    let last = *done + count == part.1.len();
+                    steps.push(Step { sequence: &mut *part.0, tokens: &part.1[*done..][..count], keep_logits: last });
+                    *done += count;
+                    room -= count;
+                }
+            }
+            if steps.is_empty() {
+                return Ok(());
+            }
+            self.forward(&mut steps, cancel)?;
+        }
+    }
+
+    /// The logits after the last token computed; empty for an empty or truncated sequence.
     pub fn logits<'a>(&self, sequence: &'a Sequence) -> &'a [f32] {
         &sequence.logits
     }
 
-    /// Generates from where the sequence stands.
-    pub fn generate(
-        &self,
-        _sequence: &mut Sequence,
-        _options: &GenerateOptions,
-        _mask: Option<&mut dyn TokenMask>,
-        _cancel: &CancelFlag,
-        _on_token: &mut dyn FnMut(&TokenEvent<'_>) -> ControlFlow<()>,
-    ) -> Result<Generation, EngineError> {
-        Err(not_yet())
+    /// Calls `on_row` with the number of each token and the logits after it.
+    ///
+    /// # Errors
+    /// As [`Generator::prefill`].
+    pub fn score(&self, tokens: &[TokenId], on_row: &mut dyn FnMut(usize, &[f32])) -> Result<(), EngineError> {
+        self.score_rows(tokens, 0, &CancelFlag::new(), on_row)
     }
 
-    /// Calls `on_row` with the logits after each token.
-    pub fn score(&self, _tokens: &[TokenId], _on_row: &mut dyn FnMut(usize, &[f32])) -> Result<(), EngineError> {
-        Err(not_yet())
+    /// As [`Generator::score`], for the tokens from `first` on.
+    pub(crate) fn score_rows(
+        &self,
+        tokens: &[TokenId],
+        first: usize,
+        cancel: &CancelFlag,
+        on_row: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), EngineError> {
+        /// Rows whose logits are held at once.
+        const ROWS: usize = 48;
+        let mut sequence = self.sequence();
+        self.admit(&sequence, tokens)?;
+        let mut logits = vec![0.0; ROWS * self.vocabulary()];
+        for chunk in tokens.chunks(CHUNK_TOKENS) {
+            let start = sequence.len();
+            let mut step = [Step { sequence: &mut sequence, tokens: chunk, keep_logits: false }];
+            self.forward_with(&mut step, cancel, |model, pass| {
+                let rows: Vec<usize> = (first.saturating_sub(start)..chunk.len()).collect();
+                for rows in rows.chunks(ROWS) {
+                    let logits = &mut logits[..rows.len() * model.sizes().vocabulary];
+                    model.logits(pass, rows, logits);
+                    for (&row, logits) in rows.iter().zip(logits.chunks_exact(model.sizes().vocabulary)) {
+                        on_row(start + row, logits);
+                    }
+                }
+            })?;
+        }
+        Ok(())
     }
 
-    /// Perplexity over windows of `context` tokens, the second half of each scored.
-    pub fn perplexity(
-        &self,
-        _tokens: &[TokenId],
-        _context: usize,
-        _cancel: &CancelFlag,
-    ) -> Result<Perplexity, EngineError> {
-        Err(not_yet())
+    /// Checks that the tokens are the model's and that there is room for them.
+    fn admit(&self, sequence: &Sequence, tokens: &[TokenId]) -> Result<(), EngineError> {
+        let sizes = self.model.sizes();
+        if sequence.cache.shape() != sizes.kv_shape() {
+            return Err(EngineError::InvalidInput("the sequence belongs to another model".to_owned()));
+        }
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= sizes.vocabulary) {
+            return Err(EngineError::InvalidInput(format!("token {token} of {}", sizes.vocabulary)));
+        }
+        let length = sequence.len() + tokens.len();
+        if length > self.context_tokens {
+            return Err(EngineError::ContextFull { tokens: length, context_tokens: self.context_tokens });
+        }
+        Ok(())
     }
+
+    /// One forward pass; sequences that ask for it get the logits after their last token.
+    fn forward(&self, steps: &mut [Step<'_>], cancel: &CancelFlag) -> Result<(), EngineError> {
+        let mut ends = Vec::new();
+        let mut end = 0;
+        for step in &*steps {
+            end += step.tokens.len();
+            if step.keep_logits {
+                ends.push(end - 1);
+            }
+        }
+        let mut logits = vec![0.0; ends.len() * self.vocabulary()];
+        self.forward_with(steps, cancel, |model, pass| {
+            if !ends.is_empty() {
+                model.logits(pass, &ends, &mut logits);
+            }
+        })?;
+        let kept = steps.iter_mut().filter(|step| step.keep_logits);
+        for (step, logits) in kept.zip(logits.chunks_exact(self.vocabulary())) {
+            step.sequence.logits.clear();
+            step.sequence.logits.extend_from_slice(logits);
+        }
+        Ok(())
+    }
+
+    /// One forward pass, then `after` on what it left. The sequences grow only if it was not cancelled.
+    fn forward_with(
+        &self,
+        steps: &mut [Step<'_>],
+        cancel: &CancelFlag,
+        after: impl FnOnce(&dyn Decoder, &mut Pass<'_>),
+    ) -> Result<(), EngineError> {
+        let mut work = self.workspace.take();
+        let mut segments: Vec<Segment<'_>> = steps
+            .iter_mut()
+            .map(|step| {
+                step.sequence.logits.clear();
+                let start = step.sequence.tokens.len();
+                Segment { cache: &mut step.sequence.cache, start, tokens: step.tokens }
+            })
+            .collect();
+        let mut pass =
+            Pass { pool: &self.pool, kernels: self.kernels, cancel, segments: &mut segments, work: &mut work };
+        self.model.forward(&mut pass)?;
+        after(self.model.as_ref(), &mut pass);
+        for step in steps {
+            step.sequence.tokens.extend_from_slice(step.tokens);
+        }
+        Ok(())
+    }
+}
+
+/// New tokens of one sequence in a forward pass.
+struct Step<'a> {
+    sequence: &'a mut Sequence,
+    tokens: &'a [TokenId],
+    keep_logits: bool,
 }

@@ -24,25 +24,39 @@
 //! # }
 //! ```
 
+mod attention;
+pub mod bench;
 pub mod catalogue;
 mod cancel;
 mod encoders;
 mod error;
+mod generate;
 mod generator;
 pub mod gguf;
+pub mod kernels;
+mod kv;
 mod mmap;
+mod models;
+mod perplexity;
+pub mod pool;
+pub mod quant;
+mod rope;
 pub mod sample;
+mod sequence;
+mod stop;
 pub mod template;
 pub mod tokenizer;
+mod turn;
 
 pub use cancel::CancelFlag;
 pub use catalogue::{Fit, MemoryNeed, ModelInfo, ModelRole, fit};
 pub use encoders::Encoder;
 pub use error::EngineError;
-pub use generator::{
-    Finish, GenerateOptions, Generation, Generator, LoadOptions, Perplexity, Sequence, TokenEvent, TokenMask,
-};
+pub use generate::{Finish, GenerateOptions, Generation, TokenEvent, TokenMask};
+pub use generator::{Generator, LoadOptions};
+pub use perplexity::Perplexity;
 pub use sample::Sampling;
+pub use sequence::Sequence;
 pub use template::{ChatMessage, ChatTemplate};
 pub use tokenizer::{Special, Tokenizer};
 

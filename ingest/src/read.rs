@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::detect::{Format, detect};
 use crate::event::{FaultCode, ReadEvent, ReadLimits};
 use crate::page::Page;
@@ -24,7 +26,7 @@ impl Fault {
 }
 
 /// Which pages of a file to read; a child that follows one that broke down leaves out what was read or broke.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Selection {
     /// Pages before this one are left out.
     pub(crate) first: u32,

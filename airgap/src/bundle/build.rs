@@ -5,7 +5,9 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::manifest::{self, Manifest, ManifestMember, Role};
-use super::{INSTALL_SCRIPT, INSTALL_SCRIPT_PATH, MANIFEST_PATH, SIGNATURE_PATH, UNIT, UNIT_PATH, container, public_key_path};
+use super::{
+    INSTALL_SCRIPT, INSTALL_SCRIPT_PATH, MANIFEST_PATH, SIGNATURE_PATH, UNIT, UNIT_PATH, container, public_key_path,
+};
 use crate::{AirgapError, Hash, SecretKey, files, keys};
 
 /// Where a member's bytes come from.
@@ -116,7 +118,8 @@ fn write(manifest: &Manifest, members: &[BundleMember], staged: &Path, key: &Sec
         container::write_member(&mut out, path, bytes.len() as u64, 0o644, &mut bytes.as_slice()).map_err(io)?;
     }
     for listed in &manifest.members {
-        let member = members.iter().find(|member| member.path == listed.path).expect("the manifest was made from these members");
+        let member =
+            members.iter().find(|member| member.path == listed.path).expect("the manifest was made from these members");
         write_one(&mut out, listed, member)?;
     }
     container::write_end(&mut out).map_err(io)?;

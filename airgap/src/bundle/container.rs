@@ -35,7 +35,13 @@ fn padding(size: u64) -> usize {
 }
 
 /// Writes a member whose size is known; returns the hash of what was written. A source that is shorter or longer is an error.
-pub(super) fn write_member(out: &mut dyn Write, path: &str, size: u64, mode: u32, from: &mut dyn Read) -> io::Result<Hash> {
+pub(super) fn write_member(
+    out: &mut dyn Write,
+    path: &str,
+    size: u64,
+    mode: u32,
+    from: &mut dyn Read,
+) -> io::Result<Hash> {
     out.write_all(&header(path, size, mode))?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; COPY_BYTES];
@@ -72,9 +78,16 @@ impl<R: Read> Container<R> {
     }
 
     /// Reads a small member whose size only its header tells. `None` when another member, or nothing, stands here.
-    pub(super) fn small_member(&mut self, path: &str, mode: u32, bytes_max: u64) -> Result<Option<Vec<u8>>, AirgapError> {
+    pub(super) fn small_member(
+        &mut self,
+        path: &str,
+        mode: u32,
+        bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, AirgapError> {
         let block = self.block(path)?;
-        let Some(size) = octal(&block[124..135]).filter(|_| block[..path.len() + 1] == *[path.as_bytes(), b"\0"].concat()) else {
+        let Some(size) =
+            octal(&block[124..135]).filter(|_| block[..path.len() + 1] == *[path.as_bytes(), b"\0"].concat())
+        else {
             return Ok(None);
         };
         if size > bytes_max {

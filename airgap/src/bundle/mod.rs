@@ -1,135 +1,41 @@
-//! Signed bundles: build, verify, install.
+//! Signed bundles: one file that carries the whole appliance to a machine without internet.
+//!
+//! A bundle is a plain tar file. First stand `manifest.json`, which lists every other member with size, SHA-256, role
+//! and licence, and `manifest.sig`, an Ed25519 signature over it; then the install script, the program and the rest by
+//! path. Headers, padding and end are fixed by the manifest, so every byte of the file is either signed or demanded.
+//!
+//! [`build`] writes one, [`verify()`] reads every byte of one, [`install()`] unpacks one below a prefix.
 
 use std::path::{Path, PathBuf};
 
-use crate::AirgapError;
-use crate::keys::{PublicKey, SecretKey};
+mod build;
+mod container;
+mod install;
+mod manifest;
+mod verify;
 
-/// What a member of a bundle is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The install script at the front of the bundle.
-    Install,
-    /// The program.
-    Program,
-    /// A file of a model.
-    Model,
-    /// A licence text.
-    Licence,
-    /// A template of a systemd unit.
-    Unit,
-    /// Documentation, samples and the like.
-    Document,
-}
+pub use build::{BundleMember, BundlePlan, MemberSource, build};
+pub use install::{InstallReport, install};
+pub use manifest::{Manifest, ManifestMember, Role};
+pub use verify::verify;
 
-/// Where the bytes of a planned member come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// A file on disk.
-    File(PathBuf),
-    /// Bytes at hand.
-    Bytes(Vec<u8>),
-}
+/// Where the manifest stands in a bundle and in an installed version.
+pub const MANIFEST_PATH: &str = "manifest.json";
+/// Where the signature of the manifest stands in a bundle.
+pub const SIGNATURE_PATH: &str = "manifest.sig";
+/// Where the install script stands in a bundle.
+pub const INSTALL_SCRIPT_PATH: &str = "install";
+/// Where the program stands in a bundle and in an installed version.
+pub const PROGRAM_PATH: &str = "bin/cloister";
+/// Where the template of the systemd unit stands in a bundle and in an installed version.
+pub const UNIT_PATH: &str = "unit/cloister.service";
 
-/// One member to be built into a bundle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedMember {
-    /// Path in the bundle, relative, `/` between parts.
-    pub path: String,
-    /// Where its bytes come from.
-    pub content: Content,
-    /// What it is for.
-    pub role: Role,
-    /// Its licence as an SPDX identifier.
-    pub licence: String,
-}
+const INSTALL_SCRIPT: &str = include_str!("install.sh");
+const UNIT: &str = include_str!("cloister.service");
 
-/// A bundle to be built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BundlePlan {
-    /// Product name.
-    pub name: String,
-    /// Version; becomes the name of a folder.
-    pub version: String,
-    /// Target triple of the program.
-    pub target: String,
-    /// The members, in any order. Install script and unit file are added when they are missing.
-    pub members: Vec<PlannedMember>,
-}
-
-/// One file of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ManifestFile {
-    /// Path in the bundle and in the installed version.
-    pub path: String,
-    /// Size in bytes.
-    pub size: u64,
-    /// SHA-256 of the bytes, as 64 hexadecimal digits.
-    pub sha256: String,
-    /// What it is for.
-    pub role: Role,
-    /// Its licence as an SPDX identifier.
-    pub licence: String,
-}
-
-/// What a bundle says about itself, under its signature.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// Names the form of the bundle.
-    pub format: String,
-    /// Product name.
-    pub name: String,
-    /// Version.
-    pub version: String,
-    /// Target triple of the program.
-    pub target: String,
-    /// Every member but the manifest and its signature, sorted by path.
-    pub files: Vec<ManifestFile>,
-}
-
-/// A bundle that was installed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Installed {
-    /// Its manifest.
-    pub manifest: Manifest,
-    /// `PREFIX/versions/VERSION`.
-    pub version_dir: PathBuf,
-    /// `PREFIX/current`.
-    pub current: PathBuf,
-    /// The systemd unit written under the prefix.
-    pub unit: PathBuf,
-    /// Whether this version was there already, whole and unchanged.
-    pub already_there: bool,
-}
-
-/// Builds a bundle and writes it to `out`, its public key to `out` + `.pub`.
-pub fn build(_plan: &BundlePlan, _out: &Path, _key: &SecretKey) -> Result<Manifest, AirgapError> {
-    Err(unavailable())
-}
-
-/// Reads the public key beside a bundle (`FILE.pub`).
-pub fn public_key_beside(_bundle: &Path) -> Result<PublicKey, AirgapError> {
-    Err(unavailable())
-}
-
-/// Checks every byte of a bundle. `progress` is told bytes done and bytes in all.
-pub fn verify(_bundle: &Path, _key: &PublicKey, _progress: &mut dyn FnMut(u64, u64)) -> Result<Manifest, AirgapError> {
-    Err(unavailable())
-}
-
-/// Verifies and installs a bundle under `prefix`.
-pub fn install(
-    _bundle: &Path,
-    _prefix: &Path,
-    _key: &PublicKey,
-    _progress: &mut dyn FnMut(u64, u64),
-) -> Result<Installed, AirgapError> {
-    Err(unavailable())
-}
-
-fn unavailable() -> AirgapError {
-    AirgapError::BundlePlan { what: "bundle".to_owned(), why: "this build has no bundles".to_owned() }
+/// The public key file that stands beside a bundle: its name with `.pub` behind it.
+pub fn public_key_path(bundle: &Path) -> PathBuf {
+    let mut name = bundle.as_os_str().to_owned();
+    name.push(".pub");
+    name.into()
 }

@@ -29,9 +29,9 @@ pub fn verify(bundle: &Path, key: &PublicKey) -> Result<Manifest, AirgapError> {
 pub(super) fn open(bundle: &Path, key: &PublicKey) -> Result<(Manifest, Container<impl Read + use<>>), AirgapError> {
     let file = File::open(bundle).map_err(|e| AirgapError::io("open", bundle, e))?;
     let mut container = Container::new(BufReader::with_capacity(1 << 20, file));
-    let text = container
-        .small_member(MANIFEST_PATH, 0o644, MANIFEST_BYTES_MAX)?
-        .ok_or_else(|| AirgapError::refused(MANIFEST_PATH, "the file does not begin with it: not a bundle, or a damaged one"))?;
+    let text = container.small_member(MANIFEST_PATH, 0o644, MANIFEST_BYTES_MAX)?.ok_or_else(|| {
+        AirgapError::refused(MANIFEST_PATH, "the file does not begin with it: not a bundle, or a damaged one")
+    })?;
     let signature = container
         .small_member(SIGNATURE_PATH, 0o644, SIGNATURE_BYTES_MAX)?
         .ok_or_else(|| AirgapError::refused(SIGNATURE_PATH, "it is missing: the bundle is unsigned"))?;
@@ -49,6 +49,9 @@ pub(super) fn read_member(
     if found.to_string() == member.sha256 {
         Ok(())
     } else {
-        Err(AirgapError::refused(&member.path, format!("its bytes were changed: SHA-256 is {found}, expected {}", member.sha256)))
+        Err(AirgapError::refused(
+            &member.path,
+            format!("its bytes were changed: SHA-256 is {found}, expected {}", member.sha256),
+        ))
     }
 }

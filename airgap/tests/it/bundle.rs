@@ -73,7 +73,11 @@ fn every_changed_byte_is_refused() {
 fn a_changed_member_is_named() {
     let made = made();
     let whole = fs::read(&made.bundle).unwrap();
-    for (words, name) in [(&b"echo a program"[..], "bin/cloister"), (b"the licence", "licences/Apache-2.0.txt"), (&[7; 100], "models/small/weights.gguf")] {
+    for (words, name) in [
+        (&b"echo a program"[..], "bin/cloister"),
+        (b"the licence", "licences/Apache-2.0.txt"),
+        (&[7; 100], "models/small/weights.gguf"),
+    ] {
         let place = whole.windows(words.len()).position(|window| window == words).unwrap();
         let mut bytes = whole.clone();
         bytes[place] ^= 1;
@@ -115,7 +119,18 @@ fn unsigned_and_signed_by_another_are_refused() {
 fn a_plan_with_harmful_paths_is_refused() {
     let folder = TempDir::new().unwrap();
     let key = SecretKey::from_seed(&[3; 32]);
-    for path in ["../out", "/etc/passwd", "a//b", "a/./b", ".hidden", "manifest.json", "", "bin/cloister", "with space", &"x".repeat(101)] {
+    for path in [
+        "../out",
+        "/etc/passwd",
+        "a//b",
+        "a/./b",
+        ".hidden",
+        "manifest.json",
+        "",
+        "bin/cloister",
+        "with space",
+        &"x".repeat(101),
+    ] {
         let mut plan = plan();
         plan.members.push(member(path, b"x", Role::Document));
         let built = bundle::build(&plan, &folder.path().join("out.bundle"), &key);

@@ -1,0 +1,293 @@
+//! Matrix products over the thread pool: which tiles go to which kernel, and where the results go.
+#![expect(unsafe_code, reason = "threads write disjoint columns of one output")]
+#![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
+
+use super::activations::{Activations, STRIP};
+use super::dense::{self, Bf16, Column, F16, F32};
+use super::forms::{Form, Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80};
+use super::integer::{self, Panel};
+use super::{Kernels, Simd, Task};
+use crate::pool::{Disjoint, Pool};
+use crate::quant::{Matrix, TILE_ROWS, WeightType};
+use std::cell::Cell;
+use std::ops::Range;
+
+/// Pieces of work for each thread when a single strip is multiplied.
+const PIECES_PER_THREAD: usize = 8;
+
+/// One product of a shared input.
+#[derive(Debug)]
+pub struct Product<'a> {
+    /// Outputs by inputs.
+    pub weights: &'a Matrix,
+    /// Added to each output row; as long as the matrix has rows.
+    pub bias: Option<&'a [f32]>,
+    /// Input rows by matrix rows, row after row.
+    pub out: &'a mut [f32],
+    /// Whether the product is added to what `out` holds, or replaces it.
+    pub accumulate: bool,
+}
+
+/// A product whose output is shared by the threads.
+struct Shared<'a> {
+    weights: &'a Matrix,
+    bias: Option<&'a [f32]>,
+    out: Disjoint<'a, f32>,
+    accumulate: bool,
+}
+
+/// Multiplies one input with several matrices in one pass over the pool.
+///
+/// # Panics
+/// When a matrix does not fit the input or the length of its output.
+pub fn multiply(pool: &Pool, kernels: Kernels, input: &Activations, products: &mut [Product<'_>]) {
+    for product in &*products {
+        assert_eq!(product.weights.cols(), input.cols(), "the input has as many columns as the matrix");
+        assert_eq!(product.out.len(), input.rows() * product.weights.rows(), "the output has the product's shape");
+        assert!(product.bias.is_none_or(|bias| bias.len() == product.weights.rows()), "a bias for each output");
+    }
+    let tiles: usize = products.iter().map(|product| product.weights.tiles()).sum();
+    let piece = if input.rows() <= STRIP { (tiles / (pool.threads() * PIECES_PER_THREAD)).max(1) } else { 2 };
+    let products: Vec<Shared<'_>> = products
+        .iter_mut()
+        .map(|product| Shared {
+            weights: product.weights,
+            bias: product.bias,
+            out: Disjoint::new(product.out),
+            accumulate: product.accumulate,
+        })
+        .collect();
+    let pieces = |product: &Shared<'_>| product.weights.tiles().div_ceil(piece);
+    pool.run(products.iter().map(pieces).sum(), &|mut index| {
+        for product in &products {
+            if index < pieces(product) {
+                let tiles = index * piece..((index + 1) * piece).min(product.weights.tiles());
+                return multiply_tiles(kernels, input, product, tiles);
+            }
+            index -= pieces(product);
+        }
+    });
+}
+
+thread_local! {
+    /// The unpacked tiles of this thread, kept between calls.
+    static PANEL: Cell<Panel> = const { Cell::new(Panel { lines: Vec::new(), scales: Vec::new(), biases: Vec::new() }) };
+}
+
+fn multiply_tiles(kernels: Kernels, input: &Activations, product: &Shared<'_>, tiles: Range<usize>) {
+    if input.rows() <= STRIP {
+        kernels.run(DirectTask { input, product, tiles });
+        return;
+    }
+    let mut panel = PANEL.take();
+    kernels.run(PanelTask { input, product, tiles, panel: &mut panel });
+    PANEL.set(panel);
+}
+
+/// Calls a generic function with the form or column type of a matrix.
+macro_rules! by_type {
+    ($kind:expr, $forms:ident, $columns:ident, ($($argument:expr),*)) => {
+        match $kind {
+            WeightType::Q4_0 => $forms::<S, Q40>($($argument),*),
+            WeightType::Q4_1 => $forms::<S, Q41>($($argument),*),
+            WeightType::Q5_0 => $forms::<S, Q50>($($argument),*),
+            WeightType::Q5_1 => $forms::<S, Q51>($($argument),*),
+            WeightType::Q8_0 => $forms::<S, Q80>($($argument),*),
+            WeightType::Q4_K => $forms::<S, Q4K>($($argument),*),
+            WeightType::Q5_K => $forms::<S, Q5K>($($argument),*),
+            WeightType::Q6_K => $forms::<S, Q6K>($($argument),*),
+            WeightType::F32 => $columns::<S, F32>($($argument),*),
+            WeightType::F16 => $columns::<S, F16>($($argument),*),
+            WeightType::BF16 => $columns::<S, Bf16>($($argument),*),
+        }
+    };
+}
+
+/// Calls a block with the width of a strip as a constant.
+macro_rules! by_width {
+    ($width:expr, $W:ident => $body:expr) => {
+        match $width {
+            1 => {
+                const $W: usize = 1;
+                $body
+            }
+            2 => {
+                const $W: usize = 2;
+                $body
+            }
+            3 => {
+                const $W: usize = 3;
+                $body
+            }
+            4 => {
+                const $W: usize = 4;
+                $body
+            }
+            5 => {
+                const $W: usize = 5;
+                $body
+            }
+            _ => {
+                const $W: usize = STRIP;
+                $body
+            }
+        }
+    };
+}
+
+/// Tiles of one matrix against an input of a single strip.
+struct DirectTask<'a, 'b> {
+    input: &'a Activations,
+    product: &'a Shared<'b>,
+    tiles: Range<usize>,
+}
+
+impl Task for DirectTask<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        by_type!(self.product.weights.kind(), direct_forms, direct_columns, (simd, &self));
+    }
+}
+
+#[inline(always)]
+fn direct_forms<S: Simd, F: Form>(simd: S, task: &DirectTask<'_, '_>) {
+    by_width!(task.input.rows(), W => {
+        let strip = task.input.integers::<W>(0);
+        for tile in task.tiles.clone() {
+            let result = integer::direct::<S, F, W>(simd, task.product.weights.tile(tile), &strip);
+            store(simd, task.product, tile, 0, &result);
+        }
+    });
+}
+
+#[inline(always)]
+fn direct_columns<S: Simd, C: Column>(simd: S, task: &DirectTask<'_, '_>) {
+    by_width!(task.input.rows(), W => {
+        let strip = task.input.floats::<W>(0);
+        for tile in task.tiles.clone() {
+            let result = dense::direct::<S, C, W>(simd, task.product.weights.tile(tile).0, strip);
+            store(simd, task.product, tile, 0, &result);
+        }
+    });
+}
+
+/// Tiles of one matrix, unpacked, against all strips of an input.
+struct PanelTask<'a, 'b> {
+    input: &'a Activations,
+    product: &'a Shared<'b>,
+    tiles: Range<usize>,
+    panel: &'a mut Panel,
+}
+
+impl Task for PanelTask<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let mut first = self.tiles.start;
+        while first < self.tiles.end {
+            let kind = self.product.weights.kind();
+            if S::TILES == 2 && first + 2 <= self.tiles.end {
+                by_type!(kind, panel_forms_2, panel_columns_2, (simd, &mut self, first));
+                first += 2;
+            } else {
+                by_type!(kind, panel_forms_1, panel_columns_1, (simd, &mut self, first));
+                first += 1;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn panel_forms_1<S: Simd, F: Form>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
+    panel_forms::<S, F, 1>(simd, task, first);
+}
+
+#[inline(always)]
+fn panel_forms_2<S: Simd, F: Form>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
+    panel_forms::<S, F, 2>(simd, task, first);
+}
+
+#[inline(always)]
+fn panel_columns_1<S: Simd, C: Column>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
+    panel_columns::<S, C, 1>(simd, task, first);
+}
+
+#[inline(always)]
+fn panel_columns_2<S: Simd, C: Column>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
+    panel_columns::<S, C, 2>(simd, task, first);
+}
+
+#[inline(always)]
+fn panel_forms<S: Simd, F: Form, const T: usize>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
+    for place in 0..T {
+        integer::unpack::<S, F, T>(simd, task.product.weights.tile(first + place), place, task.panel);
+    }
+    let rows = task.input.rows();
+    for strip in 0..rows.div_ceil(STRIP) {
+        by_width!(rows - strip * STRIP, W => {
+            let view = task.input.integers::<W>(strip);
+            let result = integer::panel::<S, F, T, W>(simd, task.panel, &view);
+            for (place, result) in result.iter().enumerate() {
+                store(simd, task.product, first + place, strip * STRIP, result);
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn panel_columns<S: Simd, C: Column, const T: usize>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
+    let (rows, cols) = (task.input.rows(), task.input.cols());
+    for place in 0..T {
+        let tile = task.product.weights.tile(first + place).0;
+        dense::unpack::<S, C, T>(simd, tile, cols, place, &mut task.panel.scales);
+    }
+    for strip in 0..rows.div_ceil(STRIP) {
+        by_width!(rows - strip * STRIP, W => {
+            let view = task.input.floats::<W>(strip);
+            let result = dense::panel::<S, T, W>(simd, &task.panel.scales, view);
+            for (place, result) in result.iter().enumerate() {
+                store(simd, task.product, first + place, strip * STRIP, result);
+            }
+        });
+    }
+}
+
+/// Writes the 16 outputs of `tile` for the rows from `first_row` on.
+#[inline(always)]
+fn store<S: Simd, const W: usize>(
+    simd: S,
+    product: &Shared<'_>,
+    tile: usize,
+    first_row: usize,
+    result: &[S::Floats; W],
+) {
+    let first = tile * TILE_ROWS;
+    let width = TILE_ROWS.min(product.weights.rows() - first);
+    for (row, &value) in result.iter().enumerate() {
+        let start = (first_row + row) * product.weights.rows() + first;
+        // SAFETY: each tile of each product is computed by one call, and the columns of tiles do not overlap.
+        let out = unsafe { product.out.part(start..start + width) };
+        let bias = product.bias.map(|bias| &bias[first..first + width]);
+        if let Some(lanes) = out.as_mut_array::<TILE_ROWS>() {
+            store_lanes(simd, value, bias.and_then(|bias| bias.as_array()), product.accumulate, lanes);
+        } else {
+            let (mut lanes, mut bias_lanes) = ([0.0; TILE_ROWS], [0.0; TILE_ROWS]);
+            lanes[..width].copy_from_slice(out);
+            if let Some(bias) = bias {
+                bias_lanes[..width].copy_from_slice(bias);
+            }
+            store_lanes(simd, value, bias.map(|_| &bias_lanes), product.accumulate, &mut lanes);
+            out.copy_from_slice(&lanes[..width]);
+        }
+    }
+}
+
+#[inline(always)]
+fn store_lanes<S: Simd>(simd: S, value: S::Floats, bias: Option<&[f32; 16]>, accumulate: bool, out: &mut [f32; 16]) {
+    let value = if let Some(bias) = bias { simd.add(value, simd.load(bias)) } else { value };
+    let value = if accumulate { simd.add(simd.load(out), value) } else { value };
+    simd.store(value, out);
+}

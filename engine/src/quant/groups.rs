@@ -1,0 +1,117 @@
+//! Reading one group of 32 values out of a block, in plain scalar code.
+
+use super::{GROUP, WeightType};
+
+/// 32 consecutive values of a weight row: `scales[i / 16] * (quants[i] - offset) + bias`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// Unsigned quants, in the order of the values.
+    pub quants: [u8; GROUP],
+    /// The scale of the first and of the last 16 values; equal for all types but `Q6_K`.
+    pub scales: [f32; 2],
+    /// What is added to each value.
+    pub bias: f32,
+}
+
+impl Group {
+    /// Writes the 32 values.
+    pub(super) fn expand(&self, offset: i32, out: &mut [f32]) {
+        for (index, (value, &quant)) in out.iter_mut().zip(&self.quants).enumerate() {
+            let scaled = self.scales[index / 16] * (i32::from(quant) - offset) as f32;
+            *value = scaled + self.bias;
+        }
+    }
+}
+
+/// Group `index` of one block of a quantised type.
+///
+/// `block` holds exactly `kind.block_bytes()` bytes, and `index` counts groups within the block.
+pub fn group(kind: WeightType, block: &[u8], index: usize) -> Group {
+    match kind {
+        WeightType::Q4_0 => simple(&block[2..], |qs| nibbles(qs), half(block, 0), 0.0),
+        WeightType::Q4_1 => simple(&block[4..], |qs| nibbles(qs), half(block, 0), half(block, 2)),
+        WeightType::Q5_0 => simple(&block[2..], |qs| five_bits(qs), half(block, 0), 0.0),
+        WeightType::Q5_1 => simple(&block[4..], |qs| five_bits(qs), half(block, 0), half(block, 2)),
+        WeightType::Q8_0 => simple(&block[2..], |qs| signed_bytes(qs), half(block, 0), 0.0),
+        WeightType::Q4_K | WeightType::Q5_K => k_group(kind, block, index),
+        WeightType::Q6_K => six_bits(block, index),
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => {
+            Group { quants: [0; GROUP], scales: [f32::NAN; 2], bias: 0.0 }
+        }
+    }
+}
+
+/// The half float at `at`.
+fn half(block: &[u8], at: usize) -> f32 {
+    half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+fn simple(body: &[u8], quants: impl Fn(&[u8]) -> [u8; GROUP], scale: f32, bias: f32) -> Group {
+    Group { quants: quants(body), scales: [scale; 2], bias }
+}
+
+/// 16 bytes: low nibbles are values 0 to 15, high nibbles 16 to 31.
+fn nibbles(bytes: &[u8]) -> [u8; GROUP] {
+    let mut quants = [0; GROUP];
+    let (low, high) = quants.split_at_mut(16);
+    for ((low, high), &byte) in low.iter_mut().zip(high).zip(&bytes[..16]) {
+        *low = byte & 15;
+        *high = byte >> 4;
+    }
+    quants
+}
+
+/// A 32-bit word with the fifth bits, then the nibbles.
+fn five_bits(bytes: &[u8]) -> [u8; GROUP] {
+    let fifth = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let mut quants = nibbles(&bytes[4..]);
+    for (index, quant) in quants.iter_mut().enumerate() {
+        *quant |= ((fifth >> index & 1) as u8) << 4;
+    }
+    quants
+}
+
+/// Signed bytes, moved up by 128.
+fn signed_bytes(bytes: &[u8]) -> [u8; GROUP] {
+    let mut quants = [0; GROUP];
+    for (quant, &byte) in quants.iter_mut().zip(&bytes[..GROUP]) {
+        *quant = byte ^ 0x80;
+    }
+    quants
+}
+
+/// The 6-bit scale and minimum of sub-block `index` from the 12 packed bytes of `Q4_K` and `Q5_K`.
+pub(super) fn k_scale_min(packed: &[u8], index: usize) -> (u8, u8) {
+    if index < 4 {
+        return (packed[index] & 63, packed[index + 4] & 63);
+    }
+    let scale = packed[index + 4] & 15 | (packed[index - 4] >> 6) << 4;
+    let min = packed[index + 4] >> 4 | (packed[index] >> 6) << 4;
+    (scale, min)
+}
+
+fn k_group(kind: WeightType, block: &[u8], index: usize) -> Group {
+    let (scale, min) = k_scale_min(&block[4..16], index);
+    let five = kind == WeightType::Q5_K;
+    let nibbles_at = if five { 48 } else { 16 } + index / 2 * GROUP;
+    let mut quants = [0; GROUP];
+    for (at, (quant, &byte)) in quants.iter_mut().zip(&block[nibbles_at..nibbles_at + GROUP]).enumerate() {
+        *quant = byte >> (index % 2 * 4) & 15;
+        if five {
+            *quant |= (block[16 + at] >> index & 1) << 4;
+        }
+    }
+    Group { quants, scales: [half(block, 0) * f32::from(scale); 2], bias: -(half(block, 2) * f32::from(min)) }
+}
+
+fn six_bits(block: &[u8], index: usize) -> Group {
+    let (side, part) = (index / 4, index % 4);
+    let low = &block[64 * side + GROUP * (part % 2)..][..GROUP];
+    let high = &block[128 + GROUP * side..][..GROUP];
+    let mut quants = [0; GROUP];
+    for ((quant, &low), &high) in quants.iter_mut().zip(low).zip(high) {
+        *quant = low >> (part / 2 * 4) & 15 | (high >> (2 * part) & 3) << 4;
+    }
+    let scale = |at: usize| half(block, 208) * f32::from(block[192 + 2 * index + at] as i8);
+    Group { quants, scales: [scale(0), scale(1)], bias: 0.0 }
+}

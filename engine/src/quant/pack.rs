@@ -1,0 +1,313 @@
+//! The packed form of a weight matrix: tiles of 16 rows, in the order in which the kernels read.
+//!
+//! For each group of 32 columns a tile holds 16 x 32 quants as lines of 64 bytes; byte `4 * row + b` of a line belongs to that
+//! row, so that one integer dot instruction advances all 16 rows by four columns. The eight column quads of a group are
+//! numbered 0 to 7. Lines of a group:
+//! - 4 bits: line `j` has quad `j` in its low and quad `j + 4` in its high nibbles;
+//! - 5 bits: the same, then a line whose bit `j` is the fifth bit of quad `j`;
+//! - 6 bits: the same, then two lines with two bits for each of the quads 0 to 3 and 4 to 7;
+//! - 8 bits: line `j` is quad `j`.
+//!
+//! Behind the quants of a tile stand its scales, as they are in the file, regrouped by row. Dense types are kept column by
+//! column, 16 rows each. Packing loses nothing: every value comes out as it went in.
+
+use super::{GROUP, Group, SUPER, WeightType, group, groups};
+use crate::pool::Pool;
+use memmap2::MmapMut;
+
+/// Rows in a tile; a last tile is filled up with zero rows.
+pub(crate) const TILE_ROWS: usize = 16;
+/// Bytes of a line: 16 rows by 4 columns.
+const LINE: usize = 64;
+
+/// How the scales behind a tile's quants are laid out. All halves are `f16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ScaleKind {
+    /// No scales: the values are floats.
+    Dense,
+    /// A group: 16 scales.
+    Plain,
+    /// A group: 16 scales, 16 biases.
+    Affine,
+    /// A super-block: 16 scales, 16 minima, then for each of 8 groups 16 and 16 bytes that multiply them.
+    Super,
+    /// A super-block: 16 scales, then for each of 8 groups 16 and 16 signed bytes that multiply them, one for each half group.
+    Six,
+}
+
+impl ScaleKind {
+    fn of(kind: WeightType) -> Self {
+        match kind {
+            WeightType::F32 | WeightType::F16 | WeightType::BF16 => Self::Dense,
+            WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => Self::Plain,
+            WeightType::Q4_1 | WeightType::Q5_1 => Self::Affine,
+            WeightType::Q4_K | WeightType::Q5_K => Self::Super,
+            WeightType::Q6_K => Self::Six,
+        }
+    }
+
+    /// Bytes of one unit of scales, and how many groups it covers.
+    fn unit(self) -> (usize, usize) {
+        match self {
+            Self::Dense => (0, 1),
+            Self::Plain => (32, 1),
+            Self::Affine => (64, 1),
+            Self::Super => (64 + 8 * 32, 8),
+            Self::Six => (32 + 8 * 32, 8),
+        }
+    }
+}
+
+/// Bytes of quants in one group of a tile.
+fn quant_bytes(kind: WeightType) -> usize {
+    LINE * match kind {
+        WeightType::Q4_0 | WeightType::Q4_1 | WeightType::Q4_K => 4,
+        WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q5_K => 5,
+        WeightType::Q6_K => 6,
+        WeightType::Q8_0 => 8,
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => kind.block_bytes() * GROUP * TILE_ROWS / LINE,
+    }
+}
+
+/// A weight matrix of `rows` outputs by `cols` inputs in packed form, in memory of its own.
+pub struct Matrix {
+    kind: WeightType,
+    rows: usize,
+    cols: usize,
+    quants_length: usize,
+    tile_bytes: usize,
+    data: MmapMut,
+}
+
+impl Matrix {
+    /// Packs `rows` rows of `cols` values each, as they lie in a GGUF tensor.
+    ///
+    /// # Errors
+    /// When the byte count does not belong to the shape, `cols` is no whole number of blocks, or there is no memory.
+    pub fn pack(kind: WeightType, rows: usize, cols: usize, bytes: &[u8], pool: &Pool) -> std::io::Result<Self> {
+        let row_bytes = cols / kind.block_values() * kind.block_bytes();
+        let whole = cols % kind.block_values() == 0 && rows > 0 && cols > 0;
+        if !whole || row_bytes.checked_mul(rows) != Some(bytes.len()) {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "the tensor's bytes do not fit its shape",
+            ));
+        }
+        let mut matrix = Self::reserve(kind, rows, cols)?;
+        let tile_bytes = matrix.tile_bytes;
+        let layout = matrix.layout();
+        pool.chunks(&mut matrix.data, tile_bytes, |tile, out| {
+            let first = tile * TILE_ROWS;
+            for lane in 0..TILE_ROWS.min(rows - first) {
+                layout.pack_row(&bytes[(first + lane) * row_bytes..][..row_bytes], lane, out);
+            }
+        });
+        Ok(matrix)
+    }
+
+    /// Packs a matrix of 32-bit floats, row after row.
+    ///
+    /// # Errors
+    /// As [`Matrix::pack`].
+    pub fn from_f32(rows: usize, cols: usize, values: &[f32], pool: &Pool) -> std::io::Result<Self> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self::pack(WeightType::F32, rows, cols, &bytes, pool)
+    }
+
+    fn reserve(kind: WeightType, rows: usize, cols: usize) -> std::io::Result<Self> {
+        let groups = cols.div_ceil(GROUP);
+        let (unit_bytes, unit_groups) = ScaleKind::of(kind).unit();
+        let quants_length = groups * quant_bytes(kind);
+        let tile_bytes = (quants_length + groups.div_ceil(unit_groups) * unit_bytes).next_multiple_of(LINE);
+        let length = tile_bytes
+            .checked_mul(rows.div_ceil(TILE_ROWS))
+            .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
+        let data = MmapMut::map_anon(length)?;
+        // Large pages are a matter of speed alone; a system without them says no, and nothing is lost.
+        #[cfg(target_os = "linux")]
+        drop(data.advise(memmap2::Advice::HugePage));
+        Ok(Self { kind, rows, cols, quants_length, tile_bytes, data })
+    }
+
+    /// Number of outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The type the weights came in.
+    pub fn kind(&self) -> WeightType {
+        self.kind
+    }
+
+    /// Bytes held in memory.
+    pub fn size_bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Number of tiles of 16 rows.
+    pub(crate) fn tiles(&self) -> usize {
+        self.rows.div_ceil(TILE_ROWS)
+    }
+
+    /// The quants and the scales of one tile.
+    pub(crate) fn tile(&self, index: usize) -> (&[u8], &[u8]) {
+        self.data[index * self.tile_bytes..][..self.tile_bytes].split_at(self.quants_length)
+    }
+
+    /// Writes the values of one row, as [`super::dequantize`] gives them.
+    pub fn row_into(&self, row: usize, out: &mut [f32]) {
+        let (tile, lane) = (row / TILE_ROWS, row % TILE_ROWS);
+        let (quants, scales) = self.tile(tile);
+        let layout = self.layout();
+        if self.kind.is_dense() {
+            let bytes = self.kind.block_bytes();
+            for (col, value) in out.iter_mut().take(self.cols).enumerate() {
+                super::dequantize(
+                    self.kind,
+                    &quants[(col * TILE_ROWS + lane) * bytes..][..bytes],
+                    std::slice::from_mut(value),
+                );
+            }
+            return;
+        }
+        for (index, out) in out.chunks_exact_mut(GROUP).take(self.cols / GROUP).enumerate() {
+            layout.unpack_group(quants, scales, index, lane).expand(self.kind.offset(), out);
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        Layout { kind: self.kind, quants_length: self.quants_length, scales: ScaleKind::of(self.kind) }
+    }
+}
+
+impl std::fmt::Debug for Matrix {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Matrix({} {}x{})", self.kind.name(), self.rows, self.cols)
+    }
+}
+
+/// Where things stand within a tile.
+#[derive(Clone, Copy)]
+struct Layout {
+    kind: WeightType,
+    quants_length: usize,
+    scales: ScaleKind,
+}
+
+impl Layout {
+    fn pack_row(self, row: &[u8], lane: usize, tile: &mut [u8]) {
+        let (quants, scales) = tile.split_at_mut(self.quants_length);
+        let block_bytes = self.kind.block_bytes();
+        if self.kind.is_dense() {
+            for (value, out) in row.chunks_exact(block_bytes).zip(quants.chunks_exact_mut(block_bytes * TILE_ROWS)) {
+                out[lane * block_bytes..][..block_bytes].copy_from_slice(value);
+            }
+            return;
+        }
+        let groups_in_block = self.kind.block_values() / GROUP;
+        for (number, block) in row.chunks_exact(block_bytes).enumerate() {
+            self.pack_scales(block, number, lane, scales);
+            for index in 0..groups_in_block {
+                let at = (number * groups_in_block + index) * quant_bytes(self.kind);
+                self.pack_quants(
+                    &group(self.kind, block, index).quants,
+                    lane,
+                    &mut quants[at..][..quant_bytes(self.kind)],
+                );
+            }
+        }
+    }
+
+    fn pack_quants(self, values: &[u8; GROUP], lane: usize, lines: &mut [u8]) {
+        let bits = quant_bytes(self.kind) / LINE;
+        for (index, &value) in values.iter().enumerate() {
+            let (quad, byte) = (index / 4, lane * 4 + index % 4);
+            if bits == 8 {
+                lines[quad * LINE + byte] = value;
+                continue;
+            }
+            lines[quad % 4 * LINE + byte] |= (value & 15) << (quad / 4 * 4);
+            match bits {
+                5 => lines[4 * LINE + byte] |= (value >> 4) << quad,
+                6 => lines[(4 + quad / 4) * LINE + byte] |= (value >> 4) << (quad % 4 * 2),
+                _ => {}
+            }
+        }
+    }
+
+    fn unpack_group(self, quants: &[u8], scales: &[u8], index: usize, lane: usize) -> Group {
+        let bits = quant_bytes(self.kind) / LINE;
+        let lines = &quants[index * bits * LINE..][..bits * LINE];
+        let mut values = [0; GROUP];
+        for (index, value) in values.iter_mut().enumerate() {
+            let (quad, byte) = (index / 4, lane * 4 + index % 4);
+            if bits == 8 {
+                *value = lines[quad * LINE + byte];
+                continue;
+            }
+            *value = lines[quad % 4 * LINE + byte] >> (quad / 4 * 4) & 15;
+            match bits {
+                5 => *value |= (lines[4 * LINE + byte] >> quad & 1) << 4,
+                6 => *value |= (lines[(4 + quad / 4) * LINE + byte] >> (quad % 4 * 2) & 3) << 4,
+                _ => {}
+            }
+        }
+        let (scales, bias) = self.unpack_scales(scales, index, lane);
+        Group { quants: values, scales, bias }
+    }
+
+    /// Copies the scale fields of block `number` to the place of `lane`.
+    fn pack_scales(self, block: &[u8], number: usize, lane: usize, out: &mut [u8]) {
+        let (unit_bytes, _) = self.scales.unit();
+        let unit = &mut out[number * unit_bytes..][..unit_bytes];
+        let mut half = |at: usize, from: usize| unit[at + 2 * lane..][..2].copy_from_slice(&block[from..from + 2]);
+        match self.scales {
+            ScaleKind::Dense => {}
+            ScaleKind::Plain => half(0, 0),
+            ScaleKind::Affine => {
+                half(0, 0);
+                half(32, 2);
+            }
+            ScaleKind::Super => {
+                half(0, 0);
+                half(32, 2);
+                for index in 0..SUPER / GROUP {
+                    let (scale, min) = groups::k_scale_min(&block[4..16], index);
+                    unit[64 + index * 32 + lane] = scale;
+                    unit[64 + index * 32 + 16 + lane] = min;
+                }
+            }
+            ScaleKind::Six => {
+                half(0, 208);
+                for (index, &scale) in block[192..208].iter().enumerate() {
+                    unit[32 + index * 16 + lane] = scale;
+                }
+            }
+        }
+    }
+
+    fn unpack_scales(self, scales: &[u8], index: usize, lane: usize) -> ([f32; 2], f32) {
+        let (unit_bytes, unit_groups) = self.scales.unit();
+        let unit = &scales[index / unit_groups * unit_bytes..][..unit_bytes];
+        let half = |at: usize| half::f16::from_le_bytes([unit[at + 2 * lane], unit[at + 2 * lane + 1]]).to_f32();
+        let within = index % unit_groups * 32;
+        match self.scales {
+            ScaleKind::Dense => ([1.0; 2], 0.0),
+            ScaleKind::Plain => ([half(0); 2], 0.0),
+            ScaleKind::Affine => ([half(0); 2], half(32)),
+            ScaleKind::Super => {
+                let (scale, min) = (unit[64 + within + lane], unit[64 + within + 16 + lane]);
+                ([half(0) * f32::from(scale); 2], -(half(32) * f32::from(min)))
+            }
+            ScaleKind::Six => {
+                let scale = |at: usize| half(0) * f32::from(unit[32 + within + at + lane] as i8);
+                ([scale(0), scale(16)], 0.0)
+            }
+        }
+    }
+}
