@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use cloister_index::{Actor, Clock as IndexClock, Collection, CollectionId, Level, OpenOptions, Random as IndexRandom, Store, UserId, Visible};
+use cloister_index::{
+    Actor, Clock as IndexClock, Collection, CollectionId, Level, OpenOptions, Random as IndexRandom, Store, UserId,
+    Visible,
+};
 use serde_json::Value;
 
 use crate::accounts::Accounts;
@@ -95,7 +98,11 @@ impl Appliance {
     /// A visible collection in which the caller may do `level`.
     pub(crate) fn collection_for(&self, visible: &Visible, name_or_id: &str, level: Level) -> Result<Collection> {
         let found = self.find_collection(visible, name_or_id)?;
-        if visible.may(&found.id, level) { Ok(found) } else { Err(Error::Denied("the right to this collection does not reach so far")) }
+        if visible.may(&found.id, level) {
+            Ok(found)
+        } else {
+            Err(Error::Denied("the right to this collection does not reach so far"))
+        }
     }
 
     /// Records something the caller does; call it before the effect is released.
@@ -103,7 +110,14 @@ impl Appliance {
         self.record_outcome(caller, action, object, "ok", detail)
     }
 
-    pub(crate) fn record_outcome(&self, caller: &Caller, action: &str, object: &str, outcome: &str, mut detail: Value) -> Result<u64> {
+    pub(crate) fn record_outcome(
+        &self,
+        caller: &Caller,
+        action: &str,
+        object: &str,
+        outcome: &str,
+        mut detail: Value,
+    ) -> Result<u64> {
         if let Value::Object(map) = &mut detail {
             map.insert("via".to_owned(), caller.via.as_str().into());
             if let Some(address) = &caller.address {
@@ -130,7 +144,14 @@ impl Appliance {
     }
 
     /// Records that something was refused or failed. Best effort: the error itself is what the caller gets.
-    pub(crate) fn record_failure(&self, caller: &Caller, action: &str, object: &str, begun: Option<u64>, error: &Error) {
+    pub(crate) fn record_failure(
+        &self,
+        caller: &Caller,
+        action: &str,
+        object: &str,
+        begun: Option<u64>,
+        error: &Error,
+    ) {
         let outcome = if error.kind() == ErrorKind::Denied { "denied" } else { "failed" };
         let detail = serde_json::json!({"code": error.code(), "of": begun});
         drop(self.record_outcome(caller, action, object, outcome, detail));

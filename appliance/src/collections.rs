@@ -86,7 +86,8 @@ impl Appliance {
         if name.trim() != name || count == 0 || count > NAME_CHARS_MAX || name.chars().any(char::is_control) {
             return Err(Error::invalid("name", format!("needs 1 to {NAME_CHARS_MAX} characters, no blanks around it")));
         }
-        let made = self.recorded(caller, "collection.add", name, json!({}), || Ok(self.store.add_collection(name)?))?;
+        let made =
+            self.recorded(caller, "collection.add", name, json!({}), || Ok(self.store.add_collection(name)?))?;
         self.collection(caller, made.id.as_str())
     }
 
@@ -94,9 +95,10 @@ impl Appliance {
     pub fn remove_collection(&self, caller: &Caller, name_or_id: &str) -> Result<()> {
         let visible = self.visible(caller)?;
         let found = self.managed(caller, "collection.remove", name_or_id)?;
-        let removed = self.recorded(caller, "collection.remove", &found.name, json!({"collection": found.id.as_str()}), || {
-            Ok(self.store.remove_collection(&visible, &found.id)?)
-        })?;
+        let removed =
+            self.recorded(caller, "collection.remove", &found.name, json!({"collection": found.id.as_str()}), || {
+                Ok(self.store.remove_collection(&visible, &found.id)?)
+            })?;
         self.shelf.forget_readings();
         let detail = json!({
             "collection": found.id.as_str(), "documents": removed.documents, "passages": removed.passages,
@@ -110,7 +112,10 @@ impl Appliance {
         let visible = self.visible(caller)?;
         let found = self.managed(caller, "collection.grants", collection)?;
         let grants = self.store.grants(&visible, &found.id)?;
-        Ok(grants.into_iter().map(|grant| GrantInfo { user: grant.user.to_string(), name: grant.name, level: level(grant.level) }).collect())
+        Ok(grants
+            .into_iter()
+            .map(|grant| GrantInfo { user: grant.user.to_string(), name: grant.name, level: level(grant.level) })
+            .collect())
     }
 
     /// Grants a user (name or id) a level, replacing what they had.

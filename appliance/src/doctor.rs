@@ -35,7 +35,8 @@ impl Check {
 impl Appliance {
     /// All checks of an open appliance. Hashes the models that are in use; takes seconds.
     pub fn doctor(&self) -> Vec<Check> {
-        let mut checks = vec![Check::new("data directory", true, format!("{} is open", self.config.data_dir.display()), "")];
+        let mut checks =
+            vec![Check::new("data directory", true, format!("{} is open", self.config.data_dir.display()), "")];
         checks.extend(outside(&self.config));
         checks.push(clock(self));
         for check in self.store.verify() {
@@ -87,7 +88,9 @@ fn disk(config: &Config) -> Check {
 fn key(config: &Config) -> Check {
     let path = config.data_dir.join(KEYS_FOLDER).join(INSTALLATION_KEY_FILE);
     match std::fs::metadata(&path) {
-        Err(error) => Check::new("installation key", false, error.to_string(), "it is made when the appliance is opened"),
+        Err(error) => {
+            Check::new("installation key", false, error.to_string(), "it is made when the appliance is opened")
+        }
         Ok(meta) => {
             let mode = meta.permissions().mode() & 0o777;
             let mend = "take the rights of group and others away: chmod 600";
@@ -101,7 +104,9 @@ fn model(config: &Config, role: &str, id: &str) -> Check {
     let store = ModelStore::new(&config.models_dir);
     let path = match store.resolve(id) {
         Ok(path) => path,
-        Err(error) => return Check::new(&name, false, error.to_string(), "fetch it: cloister models pull, or make models"),
+        Err(error) => {
+            return Check::new(&name, false, error.to_string(), "fetch it: cloister models pull, or make models");
+        }
     };
     if let Err(error) = cloister_engine::ModelInfo::inspect(&path) {
         return Check::new(&name, false, format!("{id}: {error}"), "fetch it again: cloister models pull");
@@ -118,7 +123,16 @@ fn processor() -> Check {
     let (ok, found) = {
         let wide = std::arch::is_x86_feature_detected!("avx512vnni") && std::arch::is_x86_feature_detected!("avx512bw");
         let usual = std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
-        (usual, if wide { "AVX-512 with VNNI" } else if usual { "AVX2" } else { "neither AVX2 nor AVX-512" })
+        (
+            usual,
+            if wide {
+                "AVX-512 with VNNI"
+            } else if usual {
+                "AVX2"
+            } else {
+                "neither AVX2 nor AVX-512"
+            },
+        )
     };
     #[cfg(not(target_arch = "x86_64"))]
     let (ok, found) = (true, "portable kernels");
@@ -133,7 +147,12 @@ fn sandbox() -> Check {
     let seccomp = actions.contains("errno") || actions.contains("kill");
     let word = |there: bool| if there { "there" } else { "not seen" };
     let detail = format!("landlock {}, seccomp {}", word(landlock), word(seccomp));
-    Check::new("reader sandbox", seccomp, detail, "use a kernel with seccomp, better also with landlock (5.13 or newer)")
+    Check::new(
+        "reader sandbox",
+        seccomp,
+        detail,
+        "use a kernel with seccomp, better also with landlock (5.13 or newer)",
+    )
 }
 
 /// The clock must not stand before the last record of the log.
@@ -141,7 +160,12 @@ fn clock(appliance: &Appliance) -> Check {
     let now = appliance.now_text();
     let newest = crate::audit::newest_time(appliance).unwrap_or_default();
     let ok = newest <= now;
-    Check::new("clock", ok, format!("{now}, last record {newest}"), "set the machine's clock: it stands before the last audit record")
+    Check::new(
+        "clock",
+        ok,
+        format!("{now}, last record {newest}"),
+        "set the machine's clock: it stands before the last audit record",
+    )
 }
 
 fn vectors(appliance: &Appliance) -> Check {
@@ -150,7 +174,12 @@ fn vectors(appliance: &Appliance) -> Check {
         Ok(figures) => {
             let missing = figures.passages_without_vector;
             let detail = format!("{} passages, {missing} without a vector", figures.passages);
-            Check::new("vectors", missing == 0, detail, "start the appliance with the embedding model: it fills them in")
+            Check::new(
+                "vectors",
+                missing == 0,
+                detail,
+                "start the appliance with the embedding model: it fills them in",
+            )
         }
     }
 }

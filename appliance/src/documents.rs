@@ -222,7 +222,13 @@ const SLICE_MAX: usize = 1_000;
 
 impl Appliance {
     /// Documents of a collection by name, after the one named `after`.
-    pub fn documents(&self, caller: &Caller, collection: &str, after: Option<&str>, limit: usize) -> Result<DocumentsPage> {
+    pub fn documents(
+        &self,
+        caller: &Caller,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<DocumentsPage> {
         let visible = self.visible(caller)?;
         let collection = self.find_collection(&visible, collection)?;
         let limit = if limit == 0 { 100 } else { limit.min(SLICE_MAX) };
@@ -268,8 +274,10 @@ impl Appliance {
         let stored = self.store.page(&visible, &found.id, page).map_err(|error| named(error, &page.to_string()))?;
         self.record_view(caller, &found, json!({"part": "page", "page": page}))?;
         let page = stored.page;
-        let words = page.words.iter().map(|w| PageWord { start: w.start, end: w.end, bounds: [w.x0, w.y0, w.x1, w.y1] });
-        let blocks = page.blocks.into_iter().map(|b| PageBlock { kind: b.kind, level: b.level, start: b.start, end: b.end });
+        let words =
+            page.words.iter().map(|w| PageWord { start: w.start, end: w.end, bounds: [w.x0, w.y0, w.x1, w.y1] });
+        let blocks =
+            page.blocks.into_iter().map(|b| PageBlock { kind: b.kind, level: b.level, start: b.start, end: b.end });
         Ok(PageView {
             page: page.number,
             place: page.place,
@@ -328,13 +336,25 @@ impl Appliance {
     }
 
     /// A visible document by id or name, within a collection where one is named.
-    pub(crate) fn find_document(&self, visible: &Visible, name_or_id: &str, collection: Option<&str>) -> Result<Document> {
+    pub(crate) fn find_document(
+        &self,
+        visible: &Visible,
+        name_or_id: &str,
+        collection: Option<&str>,
+    ) -> Result<Document> {
         let within = collection.map(|name| self.find_collection(visible, name)).transpose()?;
-        self.store.document(visible, name_or_id, within.as_ref().map(|found| &found.id)).map_err(|error| named(error, name_or_id))
+        self.store
+            .document(visible, name_or_id, within.as_ref().map(|found| &found.id))
+            .map_err(|error| named(error, name_or_id))
     }
 
     /// Ids of the documents a scope names.
-    pub(crate) fn find_documents(&self, visible: &Visible, names: &[String], collection: Option<&str>) -> Result<Vec<DocumentId>> {
+    pub(crate) fn find_documents(
+        &self,
+        visible: &Visible,
+        names: &[String],
+        collection: Option<&str>,
+    ) -> Result<Vec<DocumentId>> {
         names.iter().map(|name| self.find_document(visible, name, collection).map(|found| found.id)).collect()
     }
 }

@@ -146,8 +146,11 @@ impl Scope {
     /// The scope for the audit log.
     pub(crate) fn detail(&self) -> Value {
         let documents: Vec<&str> = self.documents.iter().map(DocumentId::as_str).collect();
-        let rights: Vec<Value> =
-            self.visible.collections().map(|(id, level)| json!({"collection": id.as_str(), "level": level.as_str()})).collect();
+        let rights: Vec<Value> = self
+            .visible
+            .collections()
+            .map(|(id, level)| json!({"collection": id.as_str(), "level": level.as_str()}))
+            .collect();
         json!({"collection": self.collection.as_ref().map(CollectionId::as_str), "documents": documents, "rights": rights})
     }
 }
@@ -180,7 +183,13 @@ impl Appliance {
     }
 
     /// Passages of a scope, best first, and the edition they are from.
-    pub(crate) fn find(&self, scope: &Scope, text: &str, mode: SearchMode, limit: usize) -> Result<(Vec<Passage>, u64)> {
+    pub(crate) fn find(
+        &self,
+        scope: &Scope,
+        text: &str,
+        mode: SearchMode,
+        limit: usize,
+    ) -> Result<(Vec<Passage>, u64)> {
         let count = text.chars().count();
         if text.trim().is_empty() || count > TEXT_CHARS_MAX {
             return Err(Error::invalid("query", format!("needs 1 to {TEXT_CHARS_MAX} characters")));

@@ -171,7 +171,13 @@ impl Appliance {
         let account = format!("account:{}", name.to_lowercase());
         let keys = [account.clone(), format!("address:{address}")];
         if let Err(error) = self.wait_turn(&keys) {
-            self.journal.append(&short(name), "login", &short(name), "denied", json!({"address": address, "why": "throttled"}))?;
+            self.journal.append(
+                &short(name),
+                "login",
+                &short(name),
+                "denied",
+                json!({"address": address, "why": "throttled"}),
+            )?;
             return Err(error);
         }
         let user = if name.chars().count() <= NAME_CHARS_MAX { self.store.user_by_name(name)? } else { None };
@@ -274,7 +280,9 @@ impl Appliance {
         }
         let user = self.find_user(name_or_id)?;
         let hash = self.accounts.passwords.hash(password)?;
-        self.recorded(caller, "user.password", &user.name, json!({}), || Ok(self.store.set_password(&user.id, &hash)?))
+        self.recorded(caller, "user.password", &user.name, json!({}), || {
+            Ok(self.store.set_password(&user.id, &hash)?)
+        })
     }
 
     /// The caller's keys; an administrator sees all.

@@ -34,7 +34,8 @@ impl Throttle {
     /// Seconds to wait before the next attempt for any of the keys; 0 when it may go ahead.
     pub(crate) fn wait(&self, keys: &[String], now: i64) -> u64 {
         let failures = self.lock();
-        let until = keys.iter().filter_map(|key| failures.get(key)).map(|failures| failures.last + wait_after(failures.count));
+        let until =
+            keys.iter().filter_map(|key| failures.get(key)).map(|failures| failures.last + wait_after(failures.count));
         until.max().map_or(0, |until| (until - now).max(0) as u64)
     }
 

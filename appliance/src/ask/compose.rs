@@ -47,7 +47,12 @@ pub(crate) struct Written {
 
 impl Reader<'_> {
     /// Lets the model point into the best passages.
-    pub(crate) fn point_all(&mut self, reads: &mut [Read], passages: &[Passage], spread_max: f32) -> Result<Vec<Pointed>> {
+    pub(crate) fn point_all(
+        &mut self,
+        reads: &mut [Read],
+        passages: &[Passage],
+        spread_max: f32,
+    ) -> Result<Vec<Pointed>> {
         let best = reads.first().map_or(0.0, |read| read.score);
         let mut out = Vec::new();
         for read in reads.iter_mut().filter(|read| best - read.score <= spread_max).take(SOURCES_MAX) {
@@ -65,7 +70,8 @@ impl Reader<'_> {
         passages: &[Passage],
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Written> {
-        let excerpts: Vec<String> = places.iter().map(|place| slice(&passages[place.passage].text, &place.excerpt)).collect();
+        let excerpts: Vec<String> =
+            places.iter().map(|place| slice(&passages[place.passage].text, &place.excerpt)).collect();
         let quotes: Vec<Quote<'_>> = places
             .iter()
             .zip(&excerpts)
@@ -135,7 +141,8 @@ fn pointed(passage: usize, text: &str, place: &Range<usize>) -> Pointed {
     let units = units(text);
     let first = units.iter().position(|unit| unit.end > start).unwrap_or(0);
     let last = units.iter().rposition(|unit| unit.start < end).unwrap_or(first).max(first);
-    let whole = |from: usize, to: usize| units.get(from).map_or(0, |unit| unit.start)..units.get(to).map_or(0, |unit| unit.end);
+    let whole =
+        |from: usize, to: usize| units.get(from).map_or(0, |unit| unit.start)..units.get(to).map_or(0, |unit| unit.end);
     let (mut from, mut to) = (first, last);
     loop {
         let before = (from, to);
@@ -160,9 +167,24 @@ fn pointed(passage: usize, text: &str, place: &Range<usize>) -> Pointed {
 
 /// Words by which models say that they found nothing, in lower case.
 const REFUSALS: &[&str] = &[
-    "not state", "not stated", "not specif", "not mention", "not contain", "not provide", "not say", "not include any",
-    "not answer", "no information", "cannot be determined", "not possible to determine", "not explicitly",
-    "not address", "not clear from", "not enough information", "cannot answer", "unable to",
+    "not state",
+    "not stated",
+    "not specif",
+    "not mention",
+    "not contain",
+    "not provide",
+    "not say",
+    "not include any",
+    "not answer",
+    "no information",
+    "cannot be determined",
+    "not possible to determine",
+    "not explicitly",
+    "not address",
+    "not clear from",
+    "not enough information",
+    "cannot answer",
+    "unable to",
 ];
 
 /// Whether an answer begins by saying that the quotes do not answer.

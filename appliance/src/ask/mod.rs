@@ -19,10 +19,10 @@ use serde_json::json;
 
 pub use types::{Answer, AnswerModel, AnswerState, AskEvent, Citation, Question, Timings};
 
+pub(crate) use crate::worker::heading_line;
 pub(crate) use readings::Readings;
 pub(crate) use span::Spans;
 pub(crate) use turns::Turns;
-pub(crate) use crate::worker::heading_line;
 
 use crate::caller::Caller;
 use crate::search::{Passage, Scope, SearchMode, places};
@@ -118,10 +118,12 @@ impl Appliance {
         let mut reads =
             reader.judge(&answer.passages, &profile, &mut |done, total| on_event(AskEvent::Reading { done, total }))?;
         work.judged(profile, &reads);
-        answer.state = if is_related(&question, &answer.passages) { AnswerState::Related } else { AnswerState::Nothing };
+        answer.state =
+            if is_related(&question, &answer.passages) { AnswerState::Related } else { AnswerState::Nothing };
         if reads.first().is_some_and(|best| best.score >= profile.answer_min) {
             let places = reader.point_all(&mut reads, &answer.passages, profile.spread_max)?;
-            let written = reader.write(&places, &answer.passages, &mut |text| on_event(AskEvent::Token(text.to_owned())))?;
+            let written =
+                reader.write(&places, &answer.passages, &mut |text| on_event(AskEvent::Token(text.to_owned())))?;
             work.written(&written);
             answer.timings.first_token_ms = written.first_token.map_or(0.0, |at| (at - begun).as_secs_f64() * 1e3);
             answer.withheld = written.sifted.withheld;

@@ -79,7 +79,8 @@ impl<'a> Reader<'a> {
         if tokens.len() + CONTEXT_RESERVE > self.loaded.generator.context_tokens() {
             return Ok(None);
         }
-        let key = hexadecimal(&Sha256::digest(messages[1].content.split("\n\nQuestion: ").next().unwrap_or("").as_bytes()));
+        let key =
+            hexadecimal(&Sha256::digest(messages[1].content.split("\n\nQuestion: ").next().unwrap_or("").as_bytes()));
         let kept = self.loaded.readings.get(&key);
         let known = kept.is_some();
         let mut sequence = kept.or_else(|| neighbour.cloned()).unwrap_or_else(|| self.loaded.generator.sequence());
@@ -122,9 +123,10 @@ impl<'a> Reader<'a> {
         self.prefill(&mut read.sequence, &lead)?;
         let mut mask = SpanMask::new(&self.loaded.spans, tokenizer, &passage.text);
         let options = GenerateOptions { max_tokens: POINT_TOKENS, ..GenerateOptions::default() };
-        let done = self.loaded.generator.generate(&mut read.sequence, &options, Some(&mut mask), self.cancel, &mut |_| {
-            ControlFlow::Continue(())
-        });
+        let done =
+            self.loaded.generator.generate(&mut read.sequence, &options, Some(&mut mask), self.cancel, &mut |_| {
+                ControlFlow::Continue(())
+            });
         let done = done.map_err(|error| self.error(error))?;
         self.counts.new += done.tokens.len();
         Ok(mask.place(&done.tokens))

@@ -48,7 +48,9 @@ impl Readings {
         }
         shelf.bytes += bytes;
         while shelf.bytes > BYTES_MAX {
-            let Some(oldest) = shelf.kept.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone()) else { break };
+            let Some(oldest) = shelf.kept.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone()) else {
+                break;
+            };
             if let Some(gone) = shelf.kept.remove(&oldest) {
                 shelf.bytes -= gone.bytes;
             }

@@ -70,7 +70,8 @@ impl Appliance {
     /// Whoever asked may see it again, and so may auditors and administrators. Texts of passages come from the store:
     /// they are empty where the document is gone or not granted any more.
     pub fn answer(&self, caller: &Caller, audit: u64) -> Result<Answer> {
-        let record = self.journal.record(audit)?.filter(|record| record.event.action == ACTION && record.event.outcome == "ok");
+        let record =
+            self.journal.record(audit)?.filter(|record| record.event.action == ACTION && record.event.outcome == "ok");
         let record = record.ok_or_else(|| Error::not_found("answer", audit.to_string()))?;
         let own = match &caller.who {
             Who::Operator(_) => true,
@@ -88,8 +89,11 @@ impl Appliance {
     fn restore(&self, visible: &Visible, audit: u64, detail: &Value) -> Answer {
         let text = |key: &str| detail[key].as_str().unwrap_or_default().to_owned();
         let rows = |key: &str| detail[key].as_array().cloned().unwrap_or_default();
-        let passages =
-            rows("passages").iter().enumerate().map(|(index, row)| self.restore_passage(visible, index + 1, row)).collect();
+        let passages = rows("passages")
+            .iter()
+            .enumerate()
+            .map(|(index, row)| self.restore_passage(visible, index + 1, row))
+            .collect();
         Answer {
             question: text("question"),
             answer: text("answer"),
@@ -124,7 +128,9 @@ impl Appliance {
             place: None,
             start,
             end,
-            text: text.map(|text| text.chars().skip(start as usize).take((end - start.min(end)) as usize).collect()).unwrap_or_default(),
+            text: text
+                .map(|text| text.chars().skip(start as usize).take((end - start.min(end)) as usize).collect())
+                .unwrap_or_default(),
             heading_path: Vec::new(),
             boxes: boxes.unwrap_or_default(),
         }

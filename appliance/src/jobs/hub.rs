@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use cloister_index::{CollectionId, JobId, Level, Visible};
 
 use super::{JobInfo, JobSink, JobState};
-use crate::caller::Caller;
 use crate::CancelFlag;
+use crate::caller::Caller;
 
 /// Shortest time between two tellings of the same job's progress.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -166,7 +166,12 @@ impl Hub {
     }
 
     /// Tells a job to everyone who may see its collection now.
-    pub(crate) fn publish(&self, info: &JobInfo, collection: &CollectionId, rights: impl Fn(&Caller) -> Option<Visible>) {
+    pub(crate) fn publish(
+        &self,
+        info: &JobInfo,
+        collection: &CollectionId,
+        rights: impl Fn(&Caller) -> Option<Visible>,
+    ) {
         lock(&self.subscribers).retain_mut(|subscriber| {
             if subscriber.looked_up.elapsed() > RIGHTS_FOR || !subscriber.visible.may(collection, Level::Read) {
                 let Some(visible) = rights(&subscriber.caller) else { return false };

@@ -128,7 +128,9 @@ impl Appliance {
         if !visible.may(&found.collection, Level::Read) {
             return Err(Error::not_found("job", job));
         }
-        self.recorded(caller, "job.cancel", &found.name, json!({"job": job}), || Ok(self.store.cancel_job(&visible, &id)?))?;
+        self.recorded(caller, "job.cancel", &found.name, json!({"job": job}), || {
+            Ok(self.store.cancel_job(&visible, &id)?)
+        })?;
         self.hub.cancel(&id);
         self.tell(&id);
         Ok(())
@@ -139,7 +141,8 @@ impl Appliance {
         let visible = self.visible(caller)?;
         let found = self.find_document(&visible, document, None)?;
         let detail = json!({"document": found.id.as_str()});
-        let job = self.recorded(caller, "document.retry", &found.name, detail, || Ok(self.store.retry(&visible, &found.id)?))?;
+        let job = self
+            .recorded(caller, "document.retry", &found.name, detail, || Ok(self.store.retry(&visible, &found.id)?))?;
         self.tell(&job);
         self.hub.ring();
         Ok(job.to_string())

@@ -138,11 +138,8 @@ impl Appliance {
     pub fn status(&self, caller: &Caller) -> Result<Status> {
         let collections = self.collections(caller)?;
         let figures = self.store.figures()?;
-        let mut examples: Vec<Example> = self
-            .store
-            .setting(EXAMPLES_SETTING)?
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default();
+        let mut examples: Vec<Example> =
+            self.store.setting(EXAMPLES_SETTING)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         examples.retain(|example| collections.iter().any(|found| found.name == example.collection));
         Ok(Status {
             generator: self.shelf.generator_status(),

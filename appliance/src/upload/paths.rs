@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use cloister_index::JobId;
 
 use super::{IngestEvent, IngestResult, IngestTotal, UploadOptions, UploadStatus, Uploaded};
-use crate::caller::Caller;
 use crate::CancelFlag;
+use crate::caller::Caller;
 use crate::documents::Fault;
 use crate::jobs::{JobInfo, JobState};
 use crate::{Appliance, Error, Result};
@@ -78,7 +78,8 @@ impl Appliance {
             Err(_) => ControlFlow::Break(()),
         };
         self.subscribe(caller, Box::new(sink))?;
-        let mut batch = Batch { appliance: self, caller, waiting: HashMap::new(), total: IngestTotal::default(), on_event };
+        let mut batch =
+            Batch { appliance: self, caller, waiting: HashMap::new(), total: IngestTotal::default(), on_event };
         let stop = CancelFlag::new();
         let done = std::thread::scope(|scope| {
             for _ in 0..self.worker_count() {
@@ -123,7 +124,8 @@ impl Batch<'_> {
             Some(why) => Err(Error::Environment { what: "could not list".to_owned(), why: why.clone() }),
             None => File::open(&found.path).map_err(|error| Error::io("open", &found.path, &error)),
         };
-        let placed = opened.and_then(|mut file| self.appliance.upload(self.caller, collection, &found.name, &mut file, options));
+        let placed =
+            opened.and_then(|mut file| self.appliance.upload(self.caller, collection, &found.name, &mut file, options));
         match placed {
             Ok(uploaded) => self.placed(found, uploaded, begun),
             Err(error @ (Error::Audit(_) | Error::DiskFull(_) | Error::Denied(_))) => return Err(error),
@@ -191,7 +193,9 @@ impl Batch<'_> {
         if self.waiting.contains_key(&info.id) {
             return;
         }
-        let Some(parent) = self.appliance.hub.parent(&info.id).and_then(|parent| self.waiting.get(&parent)) else { return };
+        let Some(parent) = self.appliance.hub.parent(&info.id).and_then(|parent| self.waiting.get(&parent)) else {
+            return;
+        };
         let (path, name, document) = (parent.path.clone(), info.name.clone(), info.document.clone());
         let child = Waiting { path, name, document, status: "added", begun: Instant::now() };
         self.appliance.hub.forget(&info.id);
@@ -276,7 +280,8 @@ fn find_files(paths: &[PathBuf]) -> Result<Vec<Found>> {
         if path.is_dir() {
             walk(path, path, 0, &mut out)?;
         } else {
-            let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+            let name =
+                path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
             let trouble = (!path.exists()).then(|| "there is no such file".to_owned());
             out.push(Found { path: path.clone(), name, trouble });
         }
@@ -285,7 +290,8 @@ fn find_files(paths: &[PathBuf]) -> Result<Vec<Found>> {
 }
 
 fn walk(root: &Path, folder: &Path, depth: usize, out: &mut Vec<Found>) -> Result<()> {
-    let trouble = |path: &Path, why: String| Found { path: path.to_path_buf(), name: name_in(root, path), trouble: Some(why) };
+    let trouble =
+        |path: &Path, why: String| Found { path: path.to_path_buf(), name: name_in(root, path), trouble: Some(why) };
     if depth > DEPTH_MAX {
         out.push(trouble(folder, format!("more than {DEPTH_MAX} folders within one another")));
         return Ok(());
@@ -334,7 +340,8 @@ mod tests {
             std::fs::write(path, b"x").expect("files can be written");
         }
         let found = find_files(&[root.to_path_buf(), root.join("b.txt"), root.join("gone")]).expect("few files");
-        let names: Vec<(&str, bool)> = found.iter().map(|found| (found.name.as_str(), found.trouble.is_some())).collect();
+        let names: Vec<(&str, bool)> =
+            found.iter().map(|found| (found.name.as_str(), found.trouble.is_some())).collect();
         assert_eq!(names, [("b.txt", false), ("sub/a.txt", false), ("b.txt", false), ("gone", true)]);
     }
 }

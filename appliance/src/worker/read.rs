@@ -44,7 +44,8 @@ impl Appliance {
             fault: None,
             reading: Reading { gaps, ..Reading::default() },
         };
-        let reader = ReaderCommand { executable: self.config.executable.clone(), limits: self.config.read_limits.clone() };
+        let reader =
+            ReaderCommand { executable: self.config.executable.clone(), limits: self.config.read_limits.clone() };
         let mut trouble: Option<Error> = None;
         let broken = std::cell::Cell::new(false);
         let report = reader.read(&file, &job.name, &|| stopped() || broken.get(), &mut |event| {
@@ -146,7 +147,10 @@ impl Run<'_> {
 pub(super) fn nothing_to_read(pages: &[Page]) -> Error {
     let images = pages.iter().filter(|page| matches!(page.outcome, cloister_ingest::PageOutcome::NeedsOcr(_))).count();
     let message = if images > 0 {
-        format!("none of its {} pages has a text layer, {images} hold pictures: text recognition is needed", pages.len())
+        format!(
+            "none of its {} pages has a text layer, {images} hold pictures: text recognition is needed",
+            pages.len()
+        )
     } else {
         "it holds no text".to_owned()
     };
@@ -195,7 +199,8 @@ fn page_out(page: PageInput) -> Page {
         _ if page.text.trim().is_empty() => cloister_ingest::PageOutcome::Empty,
         _ => cloister_ingest::PageOutcome::Text,
     };
-    let block = |b: PageBlock| Block { kind: kind(&b.kind), level: b.level, start: b.start, end: b.end, bounds: b.bounds };
+    let block =
+        |b: PageBlock| Block { kind: kind(&b.kind), level: b.level, start: b.start, end: b.end, bounds: b.bounds };
     Page {
         number: page.number,
         place: page.place,

@@ -11,5 +11,5 @@ mod words;
 
 pub(crate) use align::content_words;
 pub(crate) use sentences::units;
-pub(crate) use words::same as same_word;
 pub(crate) use sift::{Quoted, Sifted, Source, sift, slice};
+pub(crate) use words::same as same_word;
