@@ -94,7 +94,7 @@ fn key(config: &Config) -> Check {
         Ok(meta) => {
             let mode = meta.permissions().mode() & 0o777;
             let mend = "take the rights of group and others away: chmod 600";
-            Check::new("installation key", mode & 0o077 == 0, format!("mode {mode:03o}"), mend)
+            Check::new("installation key", mode.trailing_zeros() >= 6, format!("mode {mode:03o}"), mend)
         }
     }
 }

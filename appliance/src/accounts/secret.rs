@@ -63,7 +63,9 @@ mod tests {
     fn secrets_have_their_forms() {
         let counter = AtomicU8::new(0);
         let random: Random = Arc::new(move |bytes: &mut [u8]| {
-            bytes.iter_mut().for_each(|byte| *byte = counter.fetch_add(37, Ordering::Relaxed));
+            for byte in bytes {
+                *byte = counter.fetch_add(37, Ordering::Relaxed);
+            }
         });
         assert_eq!(token(&random).len(), 64);
         let code = code(&random);

@@ -52,7 +52,7 @@ impl Appliance {
     ) -> Result<Answer> {
         let begun = Instant::now();
         let scope = self.scope(caller, question.collection.as_deref(), &question.documents)?;
-        let model = self.permitted_model(caller, question)?;
+        let model = permitted_model(caller, question)?;
         let limit = if question.passages == 0 { PASSAGES_DEFAULT } else { question.passages.min(PASSAGES_MAX) };
         let (passages, edition) = self.find(&scope, &question.text, SearchMode::Hybrid, limit)?;
         let coverage = self.coverage_of(&scope)?;
@@ -87,16 +87,6 @@ impl Appliance {
             on_event(AskEvent::Citation(citation.clone()));
         }
         Ok(answer)
-    }
-
-    /// A model by path opens any file of the machine: for the operator only.
-    fn permitted_model<'a>(&self, caller: &Caller, question: &'a Question) -> Result<Option<&'a str>> {
-        match question.model.as_deref() {
-            Some(model) if caller.as_user().is_some() && model.contains(['/', '\\']) => {
-                Err(Error::Denied("only the operator may name a model by its path"))
-            }
-            model => Ok(model),
-        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of `ask`, split off for its length; all are its locals")]
@@ -167,6 +157,16 @@ impl Appliance {
             });
         }
         Ok(out)
+    }
+}
+
+/// A model by path opens any file of the machine: for the operator only.
+fn permitted_model<'a>(caller: &Caller, question: &'a Question) -> Result<Option<&'a str>> {
+    match question.model.as_deref() {
+        Some(model) if caller.as_user().is_some() && model.contains(['/', '\\']) => {
+            Err(Error::Denied("only the operator may name a model by its path"))
+        }
+        model => Ok(model),
     }
 }
 

@@ -53,9 +53,17 @@ pub(crate) fn writer(quotes: &[Quote<'_>], question: &str) -> Vec<ChatMessage> {
         let fence = fence(quote.text);
         let number = index + 1;
         let place = place(quote.passage);
-        user.push_str(&format!("[{number}] {place}\n<quote {fence}>\n{}\n</quote {fence}>\n\n", quote.text));
+        user += &format!(
+            "[{number}] {place}
+<quote {fence}>
+{}
+</quote {fence}>
+
+",
+            quote.text
+        );
     }
-    user.push_str(&format!("Question: {}\n\n{WRITER_QUESTION}", question.trim()));
+    user += &format!("Question: {}\n\n{WRITER_QUESTION}", question.trim());
     vec![ChatMessage::new("system", WRITER), ChatMessage::new("user", user)]
 }
 

@@ -211,7 +211,11 @@ fn entry(config: &Config, model: StoredModel) -> ModelEntry {
         licence: licence.or(noted).or(stated).unwrap_or_else(|| "unknown".to_owned()),
         context: info.as_ref().map(|info| info.context_length).or(listed.map(|listed| listed.context)).unwrap_or(0),
         parameters: info.as_ref().map(|info| info.parameters).or(listed.map(|listed| listed.parameters)).unwrap_or(0),
-        bytes: info.as_ref().map(|info| info.file_bytes).or(listed.map(|listed| listed.bytes())).unwrap_or(model.bytes),
+        bytes: info
+            .as_ref()
+            .map(|info| info.file_bytes)
+            .or(listed.map(cloister_airgap::models::Entry::bytes))
+            .unwrap_or(model.bytes),
         present: model.path.is_some(),
         active: model.id == config.generator() || model.id == config.embedder,
         memory_bytes,

@@ -85,7 +85,9 @@ fn embed(encoder: &LoadedEncoder, texts: &[(String, &str)]) -> Result<Vec<Vec<f3
     for (owner, vector) in owners.into_iter().zip(made) {
         sums[owner].iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
     }
-    sums.iter_mut().for_each(|vector| normalise(vector));
+    for vector in &mut sums {
+        normalise(vector);
+    }
     Ok(sums)
 }
 
@@ -108,7 +110,9 @@ fn parts_of(encoder: &LoadedEncoder, heading: &str, text: &str) -> Vec<String> {
 fn normalise(vector: &mut [f32]) {
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {
-        vector.iter_mut().for_each(|value| *value /= length);
+        for value in vector {
+            *value /= length;
+        }
     }
 }
 

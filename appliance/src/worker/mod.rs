@@ -86,11 +86,10 @@ impl Appliance {
         let done = self.ingest(job, &|| stop.is_cancelled() || cancel.is_cancelled());
         self.hub.end(&job.id);
         match done {
-            Ok(()) => {}
             Err(Error::Cancelled) if stop.is_cancelled() && !cancel.is_cancelled() => {
                 drop(self.store.release_job(&job.id));
             }
-            Err(Error::Cancelled) => {}
+            Ok(()) | Err(Error::Cancelled) => {}
             Err(error) => self.give_up(job, &error),
         }
         self.tell(&job.id);
@@ -113,7 +112,7 @@ impl Appliance {
         let reading = self.read(job, stopped)?;
         let pages = self.pages_of(job)?;
         let encoder = self.shelf.encoder().ok();
-        let passages = self.passages_of(&pages, encoder.as_deref());
+        let passages = passages_of(&pages, encoder.as_deref());
         if passages.is_empty() {
             self.place_attachments(job, &reading);
             return Err(read::nothing_to_read(&pages));
@@ -143,14 +142,6 @@ impl Appliance {
         Ok(())
     }
 
-    fn passages_of(&self, pages: &[Page], encoder: Option<&LoadedEncoder>) -> Vec<NewPassage> {
-        let count: &dyn Fn(&str) -> usize = match encoder {
-            Some(loaded) => &|text| loaded.encoder.count_tokens(text),
-            None => &embed::rough_count,
-        };
-        cut(pages, &CutOptions::default(), count).into_iter().map(stored).collect()
-    }
-
     /// Attachments become documents of their own, named `parent/attachment`. What cannot be placed is recorded.
     fn place_attachments(&self, job: &Job, reading: &Reading) {
         for (name, blob) in &reading.attachments {
@@ -174,6 +165,14 @@ impl Appliance {
             }
         }
     }
+}
+
+fn passages_of(pages: &[Page], encoder: Option<&LoadedEncoder>) -> Vec<NewPassage> {
+    let count: &dyn Fn(&str) -> usize = match encoder {
+        Some(loaded) => &|text| loaded.encoder.count_tokens(text),
+        None => &embed::rough_count,
+    };
+    cut(pages, &CutOptions::default(), count).into_iter().map(stored).collect()
 }
 
 fn stored(passage: Passage) -> NewPassage {

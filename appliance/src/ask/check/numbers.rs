@@ -49,7 +49,9 @@ pub(crate) fn quantity_at(words: &[Word<'_>], at: usize) -> Option<(Quantity, us
         next += length;
     }
     if let Some(scale) = words.get(next).and_then(|word| scale_of(&normal(word.text))) {
-        values.iter_mut().for_each(|value| *value *= scale);
+        for value in &mut values {
+            *value *= scale;
+        }
         next += 1;
     }
     let percent = take_percent(words, &mut next);

@@ -50,8 +50,8 @@ impl Sifted {
                 self.quotes.push(quote.clone());
                 self.quotes.len() - 1
             });
-            self.text.push_str(if index == 0 { " [" } else { "[" });
-            self.text.push_str(&format!("{}]", mark + 1));
+            let lead = if index == 0 { " [" } else { "[" };
+            self.text.extend([lead, &(mark + 1).to_string(), "]"]);
         }
         self.text.push_str(stop);
     }
