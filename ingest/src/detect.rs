@@ -239,17 +239,12 @@ fn is_mail(start: &str) -> bool {
         if line.trim().is_empty() {
             break;
         }
-        if line.starts_with([' ', '\t']) && nth > 0 {
+        // Folded lines go on; the separator line of a mailbox file may come first.
+        if nth > 0 && line.starts_with([' ', '\t']) || nth == 0 && line.starts_with("from ") {
             continue;
         }
-        let Some((field, _)) = line.split_once(':') else {
-            // The separator line of a mailbox file may come first.
-            if nth == 0 && line.starts_with("from ") {
-                continue;
-            }
-            return false;
-        };
-        let sound = !field.is_empty() && field.bytes().all(|b| b.is_ascii_graphic());
+        let Some((field, _)) = line.split_once(':') else { return false };
+        let sound = !field.is_empty() && field.trim_end().bytes().all(|b| b.is_ascii_graphic());
         if !sound {
             return false;
         }

@@ -123,11 +123,16 @@ impl Flow {
                 self.line();
             }
             let indent = line.len() - line.trim_start().len();
-            if self.gap == Gap::Line && indent > 0 && !line.trim().is_empty() {
+            if indent > 0 && self.gap == Gap::Line && !line.trim().is_empty() {
                 self.begin();
                 self.put(&line[..indent]);
+            } else if indent > 0 {
+                self.blank();
             }
             self.raw(line.trim());
+            if line.trim().len() + indent < line.len() {
+                self.blank();
+            }
         }
     }
 
@@ -170,6 +175,7 @@ impl Flow {
         // Tabs of empty cells at the beginning of a row are kept, so that columns stay countable.
         match std::mem::replace(&mut self.gap, Gap::None) {
             Gap::None => {}
+            Gap::Blank if self.text.ends_with(['\t', '\n']) => {}
             Gap::Blank => self.put(" "),
             Gap::Line => self.put("\n"),
             Gap::Tab => self.put("\t"),

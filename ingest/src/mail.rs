@@ -18,6 +18,7 @@ const FIELD_CHARS_MAX: usize = 4_000;
 
 /// Reads a message as one page; attachments are delivered beside it.
 pub(crate) fn read(bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault> {
+    let bytes = without_envelope(bytes);
     let broken = || Fault::new(FaultCode::Damaged, "the message cannot be taken apart");
     let parsed = catch_unwind(|| MessageParser::default().parse(bytes)).map_err(|_| broken())?;
     let message = parsed.ok_or_else(broken)?;
@@ -31,6 +32,12 @@ pub(crate) fn read(bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault> {
         sink.page(flow.page(1, problems))?;
     }
     Ok(())
+}
+
+/// The message without the separator line that a mailbox file puts before it.
+fn without_envelope(bytes: &[u8]) -> &[u8] {
+    let line = bytes.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1);
+    if bytes.starts_with(b"From ") { &bytes[line..] } else { bytes }
 }
 
 fn header(message: &Message<'_>, flow: &mut Flow) {

@@ -30,6 +30,8 @@ pub(super) struct Body<'f> {
     /// Role of all blocks, where the part is a running head or foot.
     role: Option<BlockKind>,
     paragraph: Option<Paragraph>,
+    /// Paragraphs around a text box that is open, innermost last.
+    around: Vec<Option<Paragraph>>,
     /// Elements whose content is left out, open now: deletions, fallbacks, hidden runs.
     skipped: u32,
     in_properties: u32,
@@ -44,7 +46,10 @@ pub(super) struct Body<'f> {
 #[derive(Default)]
 struct Paragraph {
     properties: Properties,
+    /// Whether its block is open.
     begun: bool,
+    /// Whether its number was counted.
+    counted: bool,
 }
 
 impl<'f> Body<'f> {
@@ -56,6 +61,7 @@ impl<'f> Body<'f> {
             notes,
             role,
             paragraph: None,
+            around: Vec::new(),
             skipped: 0,
             in_properties: 0,
             in_text: false,
@@ -102,6 +108,13 @@ impl<'f> Body<'f> {
             b"br" | b"cr" if self.in_properties == 0 => self.flow.line(),
             b"noBreakHyphen" => self.words("-"),
             b"sym" => self.symbol(element),
+            b"txbxContent" => {
+                let outer = self.paragraph.take();
+                if outer.as_ref().is_some_and(|p| p.begun) {
+                    self.flow.close();
+                }
+                self.around.push(outer.map(|p| Paragraph { begun: false, ..p }));
+            }
             b"tbl" => {
                 self.finish_paragraph();
                 self.flow.table_begins();
@@ -158,6 +171,10 @@ impl<'f> Body<'f> {
                 self.run_hidden = false;
             }
             b"t" => self.in_text = false,
+            b"txbxContent" => {
+                self.finish_paragraph();
+                self.paragraph = self.around.pop().flatten();
+            }
             b"tbl" => {
                 self.finish_paragraph();
                 self.flow.table_ends();
@@ -177,7 +194,8 @@ impl<'f> Body<'f> {
             }
             paragraph.begun = true;
             let heading = self.styles.heading(&paragraph.properties);
-            let count = self.styles.count(&paragraph.properties);
+            let again = std::mem::replace(&mut paragraph.counted, true);
+            let count = if again { None } else { self.styles.count(&paragraph.properties) };
             let (kind, level) = match (self.role, heading, &count) {
                 (Some(role), _, _) => (role, 0),
                 (None, Some(level), _) => (BlockKind::Heading, level),
