@@ -7,7 +7,7 @@ use zip::ZipArchive;
 /// Bytes looked at from the beginning of a file.
 const HEAD: usize = 4096;
 /// How far into a file the mark of a PDF may stand.
-const PDF_MARK_WITHIN: usize = 1024;
+const PDF_MARK_WITHIN: usize = 8192;
 /// Most header lines looked at to tell a mail.
 const MAIL_LINES: usize = 60;
 
@@ -54,7 +54,7 @@ impl Format {
 /// Tells the format of a file from its bytes; `name` only decides between Markdown and plain text.
 pub fn detect(bytes: &[u8], name: &str) -> Format {
     let head = &bytes[..bytes.len().min(HEAD)];
-    if find(&head[..head.len().min(PDF_MARK_WITHIN)], b"%PDF-").is_some() {
+    if find(&bytes[..bytes.len().min(PDF_MARK_WITHIN)], b"%PDF-").is_some_and(|at| at == 0 || is_pdf_body(bytes)) {
         return Format::Pdf;
     }
     if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
@@ -82,6 +82,12 @@ pub fn detect(bytes: &[u8], name: &str) -> Format {
     let lower = name.to_lowercase();
     let markdown = [".md", ".markdown", ".mdown", ".mkd"].iter().any(|end| lower.ends_with(end));
     if markdown { Format::Markdown } else { Format::Text }
+}
+
+/// Whether bytes hold what every PDF ends with, looked for near the end.
+fn is_pdf_body(bytes: &[u8]) -> bool {
+    let tail = &bytes[bytes.len().saturating_sub(4 * HEAD)..];
+    find(tail, b"startxref").is_some() || find(tail, b"endobj").is_some()
 }
 
 fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {

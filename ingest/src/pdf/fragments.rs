@@ -4,6 +4,7 @@
 
 use hayro_interpret::kurbo::{Point, Vec2};
 
+use super::blocks::is_rtl;
 use super::glyphs::{Glyph, GlyphText, baseline};
 
 /// Gap, in ems, above which two neighbouring glyphs belong to different words.
@@ -247,6 +248,8 @@ fn extend(word: &mut Word, set: &Set<'_>, own: &str) {
 fn text_of(text: &GlyphText) -> std::borrow::Cow<'_, str> {
     match text {
         GlyphText::One(c) => c.to_string().into(),
+        // Words of right-to-left scripts are turned as a whole later; what one glyph stands for must come out as it was.
+        GlyphText::Many(s) if is_rtl(s) => s.chars().rev().collect::<String>().into(),
         GlyphText::Many(s) => s.into(),
         GlyphText::Unknown => "\u{fffd}".into(),
     }

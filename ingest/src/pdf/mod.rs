@@ -9,6 +9,7 @@ mod blocks;
 mod fragments;
 mod glyphs;
 mod heads;
+mod mute;
 mod order;
 mod page;
 mod repair;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 
 use hayro_interpret::kurbo::{Affine, Rect};
 use hayro_interpret::{Context, InterpreterCache, InterpreterSettings, interpret_page};
-use hayro_syntax::object::{Dict, Name};
 use hayro_syntax::page::Page as PdfPage;
 use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 
@@ -95,18 +95,9 @@ fn read_page<'a>(page: &PdfPage<'a>, number: u32, cache: &InterpreterCache<'a>, 
     let (width, height) = (width.clamp(1.0, SIDE_MAX), height.clamp(1.0, SIDE_MAX));
     let start = Affine::new(page.initial_transform(true).as_coeffs());
     let bounds = Rect::new(0.0, 0.0, f64::from(width), f64::from(height));
-    fonts.codes_are_characters(!has_mute_font(page));
+    fonts.note(page);
     let mut context = Context::new(start, bounds, cache, page.xref(), InterpreterSettings::default());
     let mut collector = Collector::new(f64::from(width), f64::from(height), fonts);
     interpret_page(page, &mut context, &mut collector);
     page::build(number, f64::from(width), f64::from(height), &collector.finish())
-}
-
-/// Whether the page uses a composite font that does not tell its characters, so that codes mean nothing by themselves.
-fn has_mute_font(page: &PdfPage<'_>) -> bool {
-    let fonts = &page.resources().fonts;
-    fonts.keys().filter_map(|key| fonts.get::<Dict<'_>>(key.as_ref())).any(|font| {
-        font.get::<Name<'_>>(b"Subtype".as_ref()).is_some_and(|name| name.as_ref() == b"Type0")
-            && !font.contains_key(b"ToUnicode".as_ref())
-    })
 }

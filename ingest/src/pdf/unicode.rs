@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use hayro_interpret::font::Glyph as FontGlyph;
+use hayro_interpret::hayro_cmap::BfString;
+use hayro_syntax::page::Page;
 use skrifa::{FontRef, MetadataProvider};
 use unicode_normalization::UnicodeNormalization;
 
 use super::glyphs::GlyphText;
+use super::mute::MuteFonts;
 
 /// Most fonts whose character maps are turned round.
 const FONTS_MAX: usize = 512;
@@ -20,30 +23,41 @@ pub(super) struct FontMaps {
     reversed: HashMap<u128, HashMap<u32, char>>,
     /// Font program to whether its weight is that of a bold face.
     bold: HashMap<usize, bool>,
-    /// Whether a code without a character may be taken for ASCII on this page.
-    ascii: bool,
+    mute: MuteFonts,
 }
 
 impl FontMaps {
     /// The character of a glyph whose font has no usable table of characters.
     pub(super) fn guess(&mut self, glyph: &FontGlyph<'_>) -> GlyphText {
-        let FontGlyph::Outline(outline) = glyph else { return GlyphText::Unknown };
-        let code = outline.char_code();
-        if let Some(font) = outline.font_data() {
-            if !self.reversed.contains_key(&font.cache_key) && self.reversed.len() < FONTS_MAX {
-                self.reversed.insert(font.cache_key, reverse_map((*font.data).as_ref()));
-            }
-            let found = self.reversed.get(&font.cache_key).and_then(|map| map.get(&outline.glyph_id().to_u32()));
-            if let Some(c) = found {
-                return self.clean(*c);
-            }
+        let code = glyph.char_code();
+        // Fonts without data here are simple ones, whose codes mostly are characters.
+        let FontGlyph::Outline(outline) = glyph else { return ascii(code) };
+        let Some(font) = outline.font_data() else { return ascii(code) };
+        let mute = font.postscript_name.as_deref().and_then(|name| self.mute.get(name));
+        if let Some(found) = mute.and_then(|font| font.lookup(code)) {
+            return match found {
+                BfString::Char(c) => self.clean(c),
+                BfString::String(s) => self.clean_many(&s),
+            };
         }
-        if self.ascii { GlyphText::Unknown.or_ascii(code) } else { GlyphText::Unknown }
+        if !self.reversed.contains_key(&font.cache_key) && self.reversed.len() < FONTS_MAX {
+            self.reversed.insert(font.cache_key, reverse_map((*font.data).as_ref()));
+        }
+        let found = self.reversed.get(&font.cache_key).and_then(|map| map.get(&outline.glyph_id().to_u32()));
+        match found {
+            Some(c) => self.clean(*c),
+            None if mute.is_none() && self.simple(font.postscript_name.as_deref()) => ascii(code),
+            None => GlyphText::Unknown,
+        }
     }
 
-    /// Says whether codes of fonts without names may be taken for ASCII on the page that comes.
-    pub(super) fn codes_are_characters(&mut self, yes: bool) {
-        self.ascii = yes;
+    /// Notes the fonts of a page, before its content is read.
+    pub(super) fn note(&mut self, page: &Page<'_>) {
+        self.mute.note(page);
+    }
+
+    fn simple(&self, name: Option<&str>) -> bool {
+        name.is_some_and(|name| self.mute.is_simple(name))
     }
 
     /// A character as it goes into the text: controls dropped, ligatures and presentation forms taken apart.
@@ -87,13 +101,11 @@ impl FontMaps {
     }
 }
 
-impl GlyphText {
-    /// Where nothing is known, a code that is a printable ASCII character is taken for that character.
-    fn or_ascii(self, code: u32) -> GlyphText {
-        match (self, char::from_u32(code)) {
-            (GlyphText::Unknown, Some(c)) if (' '..='~').contains(&c) => GlyphText::One(c),
-            (text, _) => text,
-        }
+/// Where nothing is known, a code that is a printable ASCII character is taken for that character.
+fn ascii(code: u32) -> GlyphText {
+    match char::from_u32(code) {
+        Some(c) if (' '..='~').contains(&c) => GlyphText::One(c),
+        _ => GlyphText::Unknown,
     }
 }
 
