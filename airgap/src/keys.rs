@@ -70,9 +70,9 @@ impl PublicKey {
         BASE64.encode([&ALGORITHM[..], &self.number(), &self.to_bytes()].concat())
     }
 
-    /// Reads what [`PublicKey::to_line`] writes; `None` when it is anything else.
+    /// Reads what [`PublicKey::to_line`] writes, to the letter; `None` when it is anything else.
     pub fn from_line(line: &str) -> Option<Self> {
-        Self::from_bytes(&decode_line(line)?.1)
+        Self::from_bytes(&decode_line(line)?.1).filter(|key| key.to_line() == line)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod bundle;
 pub mod keys;
 pub mod models;
 
+mod canonical;
 mod error;
 mod files;
 mod hash;

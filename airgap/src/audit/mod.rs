@@ -1,18 +1,46 @@
-//! The append-only log of what was done.
+//! The append-only log of what was done, and the means to prove that it is whole.
+//!
+//! A record is one line of canonical JSON (RFC 8785) with the fields `v`, `seq`, `time`, `boot`, `actor`, `action`,
+//! `object`, `outcome`, `detail` and `prev`; `prev` is the SHA-256 of the line before (64 zeros for the first), so
+//! `sha256sum` is enough to follow the chain by hand. The lines are the leaves of an RFC 6962 Merkle tree, and with
+//! every record the tree's root is signed with the installation key as a C2SP checkpoint in the same transaction. The
+//! first record names the key and the log's origin, which is derived from the key.
+//!
+//! What this shows: any record that was changed, removed from the middle, added, moved or taken from another
+//! installation, by anyone without the key. What it cannot show by itself: that the newest records were cut off
+//! together with their signature, or that somebody with the key wrote the whole log anew. For that a checkpoint or an
+//! export must be kept elsewhere and given to [`AuditLog::verify_against`].
 
-use std::io::{BufRead, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::keys::{InstallationKey, PublicKey};
-use crate::{AirgapError, Hash};
+use crate::Hash;
 
-/// Gives the present time as RFC 3339 in UTC.
+mod chain;
+mod csv;
+mod database;
+mod export;
+mod log;
+mod note;
+mod record;
+mod tree;
+mod verify;
+
+pub use export::Format;
+pub use log::AuditLog;
+pub use verify::verify_export;
+
+/// Name of the log's database in its folder.
+pub const AUDIT_FILE: &str = "audit.sqlite";
+
+/// Gives the present time as RFC 3339; any offset is turned into UTC.
 pub type Clock = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What is to be logged.
+///
+/// The four short texts may have 1,024 bytes and a string inside `detail` 16 KiB; of what is longer the start and the
+/// SHA-256 are kept. An integer beyond 2^53 is kept as a string of its digits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Who: a user's name, `key:LABEL`, `local:SYSTEM_USER` or `system`.
@@ -23,7 +51,7 @@ pub struct Event {
     pub object: String,
     /// `ok`, `denied`, `failed` or another short word.
     pub outcome: String,
-    /// Everything else, as a JSON value.
+    /// Everything else.
     pub detail: Value,
 }
 
@@ -41,7 +69,7 @@ pub struct Receipt {
 pub struct Record {
     /// Number of the record, from 0 without gaps.
     pub seq: u64,
-    /// When, by the clock of the machine (RFC 3339 UTC). `seq` is what carries the order.
+    /// When, by the clock of the machine (RFC 3339, UTC, milliseconds). The order is carried by `seq` alone.
     pub time: String,
     /// The run of the program that wrote it.
     pub boot: String,
@@ -53,26 +81,36 @@ pub struct Record {
     pub hash: Hash,
 }
 
-/// Which records to list. `Default` is the oldest hundred.
+/// Which records to list. `Default` gives the oldest hundred.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Newest first instead of oldest first.
-    pub newest_first: bool,
-    /// Only records beyond this number in the order of the listing.
+    /// In which order.
+    pub order: Order,
+    /// Only records that come behind this number in that order.
     pub after: Option<u64>,
     /// Not before this time (RFC 3339).
     pub from: Option<String>,
     /// Not after this time (RFC 3339).
     pub to: Option<String>,
-    /// Exactly this action, or every action that begins with what stands before a final `*`.
+    /// Exactly this action, or with a final `*` every action that begins with what stands before it.
     pub action: Option<String>,
     /// Exactly this actor.
     pub actor: Option<String>,
-    /// At most so many records; 0 means 100, and never more than 1,000.
+    /// At most so many records, never more than 1,000; 0 stands for 100.
     pub limit: usize,
 }
 
-/// A page of a listing.
+/// Order of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By number, upwards.
+    #[default]
+    OldestFirst,
+    /// By number, downwards.
+    NewestFirst,
+}
+
+/// A part of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
     /// The records.
@@ -83,78 +121,19 @@ pub struct Listing {
     pub head: Hash,
 }
 
-/// Form of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One canonical record a line, then a signed trailer. Authoritative.
-    JsonLines,
-    /// For spreadsheets, derived from the records, with a signed trailer comment.
-    Csv,
-}
-
 /// The outcome of a verification that found nothing wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Number of records checked.
     pub records: u64,
-    /// First record checked.
+    /// First record checked; `None` for an export of no records.
     pub first: Option<u64>,
     /// Last record checked.
     pub last: Option<u64>,
-    /// Hash of the last record checked.
+    /// Hash of the last record checked, or of the one before an empty range.
     pub head: Hash,
-    /// Identity of the installation that wrote the log.
+    /// Name of the log, derived from the key that signs it.
     pub origin: String,
-    /// Fingerprint of the key that signed.
+    /// Fingerprint of that key.
     pub signed_by: String,
-}
-
-/// The audit log of one installation.
-pub struct AuditLog {}
-
-impl AuditLog {
-    /// Opens the log in `dir`, or begins it.
-    pub fn open(_dir: &Path, _key: InstallationKey, _clock: Clock, _boot: &str) -> Result<Self, AirgapError> {
-        Err(unavailable())
-    }
-
-    /// Writes one record; durable when this returns.
-    pub fn append(&self, _event: &Event) -> Result<Receipt, AirgapError> {
-        Err(unavailable())
-    }
-
-    /// Lists records.
-    pub fn list(&self, _filter: &Filter) -> Result<Listing, AirgapError> {
-        Err(unavailable())
-    }
-
-    /// One record by its number.
-    pub fn record(&self, _seq: u64) -> Result<Option<Record>, AirgapError> {
-        Err(unavailable())
-    }
-
-    /// Writes an export with its signed trailer.
-    pub fn export(
-        &self,
-        _format: Format,
-        _from: Option<&str>,
-        _to: Option<&str>,
-        _out: &mut dyn Write,
-    ) -> Result<Verdict, AirgapError> {
-        Err(unavailable())
-    }
-
-    /// Checks the whole log.
-    pub fn verify(&self) -> Result<Verdict, AirgapError> {
-        Err(unavailable())
-    }
-}
-
-/// Checks an export by itself, with the public key of the installation that it should come from.
-pub fn verify_export(_input: &mut dyn BufRead, _key: &PublicKey) -> Result<Verdict, AirgapError> {
-    Err(unavailable())
-}
-
-fn unavailable() -> AirgapError {
-    AirgapError::AuditUnavailable { action: "be used", why: "this build has no audit log".to_owned() }
 }

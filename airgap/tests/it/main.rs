@@ -1,3 +1,5 @@
 //! Integration tests of the crate, one module a subject.
 
+mod audit;
 mod bundle;
+mod keys;

@@ -1,0 +1,81 @@
+//! Key files: made once, kept for their owner, and read strictly.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use cloister_airgap::keys::{
+    INSTALLATION_KEY_FILE, INSTALLATION_PUBLIC_FILE, fingerprint, read_public, read_secret, write_public, write_secret,
+};
+use cloister_airgap::{AirgapError, SecretKey};
+use tempfile::TempDir;
+
+#[test]
+fn an_installation_key_is_made_once() {
+    let dir = TempDir::new().unwrap();
+    let mut calls = 0;
+    let mut random = |bytes: &mut [u8]| {
+        calls += 1;
+        bytes.fill(0x5a);
+        Ok(())
+    };
+    let first = SecretKey::load_or_create(dir.path(), &mut random).unwrap();
+    let second = SecretKey::load_or_create(dir.path(), &mut random).unwrap();
+    assert_eq!(calls, 1);
+    assert_eq!(first.public(), second.public());
+    assert_eq!(read_public(&dir.path().join(INSTALLATION_PUBLIC_FILE)).unwrap(), first.public());
+    let mode = fs::metadata(dir.path().join(INSTALLATION_KEY_FILE)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn randomness_that_fails_or_is_none_makes_no_key() {
+    let dir = TempDir::new().unwrap();
+    assert!(SecretKey::load_or_create(dir.path(), &mut |_| Ok(())).is_err());
+    assert!(SecretKey::load_or_create(dir.path(), &mut |_| Err(std::io::Error::other("none"))).is_err());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn key_files_read_back_and_never_replace_a_secret() {
+    let dir = TempDir::new().unwrap();
+    let key = SecretKey::from_seed(&[1; 32]);
+    let (secret, public) = (dir.path().join("k"), dir.path().join("k.pub"));
+    write_secret(&secret, &key).unwrap();
+    write_public(&public, &key.public()).unwrap();
+    assert_eq!(read_secret(&secret).unwrap().public(), key.public());
+    assert_eq!(read_public(&public).unwrap(), key.public());
+    assert!(write_secret(&secret, &SecretKey::from_seed(&[2; 32])).is_err());
+    assert_eq!(read_secret(&secret).unwrap().public(), key.public());
+    assert_eq!(fingerprint(&key.public()), "3475 0f98 bd59 fcfc 946d a45a aabe 933b e154 a4b5");
+}
+
+#[test]
+fn files_that_are_not_the_right_key_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let key = SecretKey::from_seed(&[1; 32]);
+    let (secret, public) = (dir.path().join("k"), dir.path().join("k.pub"));
+    write_secret(&secret, &key).unwrap();
+    write_public(&public, &key.public()).unwrap();
+    assert!(matches!(read_public(&secret), Err(AirgapError::Key { why, .. }) if why.contains("secret")));
+    assert!(matches!(
+        read_secret(&{
+            fs::set_permissions(&public, fs::Permissions::from_mode(0o600)).unwrap();
+            public.clone()
+        }),
+        Err(AirgapError::Key { .. })
+    ));
+    let text = fs::read_to_string(&secret).unwrap();
+    for changed in [
+        String::new(),
+        text.replace("cloister", "other"),
+        text.lines().next().unwrap().to_owned(),
+        text.replace("RWQ", "RWR"),
+        "x".repeat(10_000),
+    ] {
+        fs::write(&secret, changed).unwrap();
+        assert!(read_secret(&secret).is_err());
+    }
+    fs::write(&secret, text).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(read_secret(&secret), Err(AirgapError::Key { why, .. }) if why.contains("chmod 600")));
+}
