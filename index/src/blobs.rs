@@ -135,6 +135,11 @@ impl Blobs {
         Ok(true)
     }
 
+    /// Whether an upload holds the blob.
+    pub(crate) fn is_pinned(&self, sha256: &str) -> bool {
+        self.pins.lock().contains_key(sha256)
+    }
+
     /// SHA-256 of every blob on the disk.
     pub(crate) fn list(&self) -> Result<Vec<String>, IndexError> {
         let mut found = Vec::new();

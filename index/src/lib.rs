@@ -37,12 +37,17 @@
 //! ```
 
 mod blobs;
+mod catalogue;
 mod error;
 mod ids;
+mod keyword;
+mod lock;
 mod outside;
+mod packing;
 mod rights;
 mod store;
 mod types;
+mod vectors;
 
 pub use blobs::{BlobRef, BlobWriter, Blobs};
 pub use error::IndexError;
