@@ -1,5 +1,7 @@
 //! Rows to blocks: paragraphs, headings, list items and tables, told by spacing, indents, sizes and marks.
 
+use std::collections::HashMap;
+
 use super::fragments::{Fragment, Word};
 use super::order::{Region, Row};
 use crate::marks::{ends_sentence, list_mark, numbering};
@@ -56,7 +58,7 @@ pub(super) fn draft(region: Region, style: Style) -> Vec<Draft> {
             continue;
         }
         if let Some(last) = open.last()
-            && breaks(last, &row, Measure { leading, left, right }, &open)
+            && breaks(last, &row, Measure { leading: leading_at(&leading, &row), left, right }, &open)
         {
             settle(&mut open, &mut drafts, style);
         }
@@ -185,20 +187,28 @@ fn heading_level(lines: &[Row], chars: usize, style: Style) -> Option<u8> {
     }
 }
 
-/// The usual distance of baselines between neighbouring lines.
-fn usual_leading(rows: &[Row]) -> f64 {
-    let mut steps: Vec<f64> = rows
-        .windows(2)
-        .map(|pair| base_of(&pair[1]) - base_of(&pair[0]))
-        .zip(rows)
-        .filter(|(step, row)| *step > 0.5 * size_of(row) && *step < 2.2 * size_of(row))
-        .map(|(step, _)| step)
-        .collect();
-    if steps.is_empty() {
-        return 0.0;
+/// The usual distance of baselines between neighbouring lines, by the size of their letters in half points.
+fn usual_leading(rows: &[Row]) -> HashMap<i64, f64> {
+    let mut steps: HashMap<i64, Vec<f64>> = HashMap::new();
+    for pair in rows.windows(2) {
+        let (step, size) = (base_of(&pair[1]) - base_of(&pair[0]), size_of(&pair[0]));
+        if size_key(size) == size_key(size_of(&pair[1])) && (0.5 * size..2.6 * size).contains(&step) {
+            steps.entry(size_key(size)).or_default().push(step);
+        }
     }
-    steps.sort_by(f64::total_cmp);
-    steps[steps.len() / 3]
+    let third = |mut all: Vec<f64>| {
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 3]
+    };
+    steps.into_iter().map(|(key, all)| (key, third(all))).collect()
+}
+
+fn leading_at(leading: &HashMap<i64, f64>, row: &Row) -> f64 {
+    leading.get(&size_key(size_of(row))).copied().unwrap_or(0.0)
+}
+
+fn size_key(size: f64) -> i64 {
+    (size * 2.0).round() as i64
 }
 
 fn fragments_of(row: &Row) -> impl Iterator<Item = &Fragment> {
@@ -310,22 +320,32 @@ fn push_run(out: &mut Vec<Word>, mut run: Vec<Word>) {
 fn turn(word: &Word) -> Word {
     use unicode_segmentation::UnicodeSegmentation;
     let mut text = String::with_capacity(word.text.len());
-    let mut digits = String::new();
+    let mut kept = String::new();
     for cluster in word.text.graphemes(true).rev() {
-        // Numbers keep their direction within a word of a right-to-left script.
-        if cluster.chars().all(|c| c.is_numeric() || matches!(c, '.' | ',' | '/') && !digits.is_empty()) {
-            digits.insert_str(0, cluster);
+        // Numbers and words of other scripts keep their direction within a word that is turned.
+        let joins = !kept.is_empty() && cluster.chars().all(|c| matches!(c, '.' | ',' | '/' | '-' | '@' | '_'));
+        if joins || (cluster.chars().all(char::is_alphanumeric) && !is_rtl(cluster)) {
+            kept.insert_str(0, cluster);
             continue;
         }
-        text.push_str(&digits);
-        digits.clear();
-        text.push_str(cluster);
+        text.push_str(&kept);
+        kept.clear();
+        text.extend(cluster.chars().map(mirrored));
     }
-    text.push_str(&digits);
+    text.push_str(&kept);
     Word { text, ..word.clone() }
 }
 
-/// Whether a text holds letters of a right-to-left script.
+/// Brackets face the other way in a line that runs from right to left.
+fn mirrored(c: char) -> char {
+    const PAIRS: [(char, char); 5] = [('(', ')'), ('[', ']'), ('{', '}'), ('<', '>'), ('\u{ab}', '\u{bb}')];
+    PAIRS.iter().find_map(|(a, b)| if c == *a { Some(*b) } else { (c == *b).then_some(*a) }).unwrap_or(c)
+}
+
+/// Whether a text holds letters of a right-to-left script. Its digits run from left to right.
 pub(super) fn is_rtl(text: &str) -> bool {
-    text.chars().any(|c| matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}'))
+    text.chars().any(|c| {
+        matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}')
+            && !matches!(c, '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}')
+    })
 }

@@ -11,6 +11,8 @@ use super::glyphs::{Glyph, GlyphText, baseline};
 const WORD_GAP: f64 = 0.13;
 /// The same where the fragment holds blanks as glyphs, so that gaps mean less.
 const WORD_GAP_WITH_BLANKS: f64 = 0.2;
+/// Widest gap, in ems, that is taken for letters spaced out.
+const TRACKING_MAX: f64 = 0.35;
 /// Widest gap, in ems, within a fragment as drawn.
 const FRAGMENT_GAP: f64 = 1.3;
 /// The same where a blank was drawn between.
@@ -160,6 +162,8 @@ pub(super) fn fragments(glyphs: &[Glyph], picked: &[usize], frame: Frame) -> Vec
         chain.push(set);
     }
     finish(&mut chain, &mut done);
+    // Stretches without a single known character say nothing; the page tells how many glyphs there were.
+    done.retain(|fragment| fragment.words.iter().any(|word| word.text.chars().any(|c| c != '\u{fffd}')));
     merge(done)
 }
 
@@ -259,7 +263,7 @@ fn text_of(text: &GlyphText) -> std::borrow::Cow<'_, str> {
 fn word_gap(chain: &[Set<'_>]) -> f64 {
     let mut gaps: Vec<f64> = chain
         .windows(2)
-        .filter(|pair| !pair[1].blank_before)
+        .filter(|pair| !pair[1].blank_before && is_letter(pair[0].text) && is_letter(pair[1].text))
         .map(|pair| (pair[1].x0 - pair[0].x1) / pair[1].size.max(pair[0].size))
         .collect();
     let blanks = chain.iter().any(|set| set.blank_before);
@@ -269,7 +273,16 @@ fn word_gap(chain: &[Set<'_>]) -> f64 {
     }
     gaps.sort_by(f64::total_cmp);
     let low = gaps[gaps.len() * 2 / 5];
-    floor + low.max(0.0) * 1.3
+    // Letters that stand further apart than words do are words by themselves.
+    if low > TRACKING_MAX { floor } else { floor + low.max(0.0) * 1.3 }
+}
+
+fn is_letter(text: &GlyphText) -> bool {
+    match text {
+        GlyphText::One(c) => c.is_alphanumeric(),
+        GlyphText::Many(s) => s.chars().all(char::is_alphanumeric),
+        GlyphText::Unknown => false,
+    }
 }
 
 /// Characters of scripts that put no blanks between words: each is a box of its own.

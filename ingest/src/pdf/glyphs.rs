@@ -14,6 +14,8 @@ use super::unicode::{FontMaps, text_string};
 pub(super) const GLYPHS_MAX: usize = 400_000;
 /// Most rules (thin lines and boxes) kept of a page.
 const RULES_MAX: usize = 20_000;
+/// Deepest nesting of clips that is followed.
+const CLIPS_MAX: usize = 1_024;
 /// Deepest nesting of marked content that is followed.
 const MARKS_MAX: usize = 256;
 
@@ -89,6 +91,9 @@ pub(super) struct Collector<'m> {
     fonts: &'m mut FontMaps,
     marks: Vec<Mark>,
     marks_skipped: usize,
+    /// Boxes that drawing is clipped to, each within the one before.
+    clips: Vec<Rect>,
+    clips_skipped: usize,
     seen: HashMap<(i64, i64, u32), ()>,
 }
 
@@ -101,6 +106,8 @@ impl<'m> Collector<'m> {
             fonts,
             marks: Vec::new(),
             marks_skipped: 0,
+            clips: Vec::new(),
+            clips_skipped: 0,
             seen: HashMap::new(),
         }
     }
@@ -111,6 +118,26 @@ impl<'m> Collector<'m> {
             self.apply_mark(mark);
         }
         self.out
+    }
+
+    fn clip(&mut self, bounds: Rect) {
+        if self.clips.len() >= CLIPS_MAX {
+            self.clips_skipped += 1;
+            return;
+        }
+        let outer = self.clips.last().copied();
+        self.clips.push(outer.map_or(bounds, |outer| outer.intersect(bounds)));
+    }
+
+    /// Whether a glyph lies within what may be drawn on; one that touches it counts.
+    fn is_shown(&self, glyph: &Glyph) -> bool {
+        let Some(clip) = self.clips.last() else { return true };
+        let room = glyph.size * 0.5;
+        let (a, b) = (glyph.origin, glyph.end);
+        a.x.max(b.x) > clip.x0 - room
+            && a.x.min(b.x) < clip.x1 + room
+            && a.y.max(b.y) > clip.y0 - room
+            && a.y.min(b.y) - glyph.size < clip.y1 + room
     }
 
     fn artifact(&self) -> bool {
@@ -199,7 +226,13 @@ impl<'a> Device<'a> for Collector<'_> {
         }
     }
 
-    fn push_clip_path(&mut self, _: &ClipPath) {}
+    fn push_clip_path(&mut self, clip: &ClipPath) {
+        self.clip(clip.path.bounding_box());
+    }
+
+    fn push_clip_rect(&mut self, rect: &Rect) {
+        self.clip(*rect);
+    }
 
     fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'a>>, _: BlendMode) {}
 
@@ -233,7 +266,7 @@ impl<'a> Device<'a> for Collector<'_> {
                 (noted.origin.y * 8.0).round() as i64,
                 glyph.char_code() ^ ((noted.size * 4.0) as u32) << 20,
             );
-            if self.seen.insert(key, ()).is_none() {
+            if self.is_shown(&noted) && self.seen.insert(key, ()).is_none() {
                 self.out.glyphs.push(Glyph { artifact, ..noted });
             }
         }
@@ -248,7 +281,13 @@ impl<'a> Device<'a> for Collector<'_> {
         self.out.images = self.out.images.saturating_add(1);
     }
 
-    fn pop_clip(&mut self) {}
+    fn pop_clip(&mut self) {
+        if self.clips_skipped > 0 {
+            self.clips_skipped -= 1;
+        } else {
+            self.clips.pop();
+        }
+    }
 
     fn pop_transparency_group(&mut self) {}
 
