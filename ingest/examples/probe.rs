@@ -69,7 +69,7 @@ fn probe(path: &Path, in_process: bool, passages: bool, command: &ReaderCommand)
                 println!("{}", json!({"file": name, "error": {"code": code.as_str(), "message": message}, "ms": ms}));
             }
             ReadEvent::Attachment { name: attached, bytes } => {
-                eprintln!("{name}: attachment {attached}, {} bytes", bytes.len())
+                eprintln!("{name}: attachment {attached}, {} bytes", bytes.len());
             }
             ReadEvent::Started { .. } | ReadEvent::Finished { .. } => {}
         }
@@ -100,5 +100,5 @@ fn line(name: &str, page: &Page, ms: f64) -> Value {
         PageOutcome::Text | PageOutcome::Empty => None,
     };
     json!({"file": name, "page": page.number, "place": page.place, "text": page.text, "width": page.width,
-        "height": page.height, "blocks": blocks, "ocr": ocr, "problems": page.problems, "ms": ms})
+        "height": page.height, "blocks": blocks, "words": page.words, "ocr": ocr, "problems": page.problems, "ms": ms})
 }

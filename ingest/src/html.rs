@@ -202,9 +202,9 @@ fn walk(document: &Handle, flow: &mut Flow) -> bool {
                 }
                 if let Some(text) = text_of(&node) {
                     if lists.verbatim > 0 {
-                        flow.verbatim(&text)
+                        flow.verbatim(&text);
                     } else {
-                        flow.words(&text)
+                        flow.words(&text);
                     }
                     continue;
                 }

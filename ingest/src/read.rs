@@ -90,7 +90,8 @@ impl Sink<'_> {
         self.pages = self.pages.max(page.number);
         if page.text.len() as u64 > self.limits.page_text_bytes_max {
             let message = format!("more than {} bytes of text on the page", self.limits.page_text_bytes_max);
-            return self.page_failed(page.number, FaultCode::Limit, &message);
+            self.page_failed(page.number, FaultCode::Limit, &message);
+            return Ok(());
         }
         self.text_bytes += page.text.len() as u64;
         if self.text_bytes > self.limits.text_bytes_max {
@@ -103,11 +104,10 @@ impl Sink<'_> {
     }
 
     /// Tells that a page could not be read.
-    pub(crate) fn page_failed(&mut self, page: u32, code: FaultCode, message: &str) -> Result<(), Fault> {
+    pub(crate) fn page_failed(&mut self, page: u32, code: FaultCode, message: &str) {
         self.started(None, None);
         let message = message.to_owned();
         (self.on_step)(Step::Event(ReadEvent::PageFailed { page, code, message }));
-        Ok(())
     }
 
     /// Delivers an attachment; false when there is no room for more.

@@ -6,7 +6,6 @@ use super::styles::{Properties, Styles};
 use super::xml::{Element, Node};
 use crate::flow::Flow;
 use crate::page::BlockKind;
-use crate::read::Fault;
 
 /// Most characters of a note or comment that are kept.
 const NOTE_CHARS_MAX: usize = 20_000;
@@ -73,7 +72,7 @@ impl<'f> Body<'f> {
     }
 
     /// Takes a node of the part.
-    pub(super) fn take(&mut self, node: &Node<'_>) -> Result<(), Fault> {
+    pub(super) fn take(&mut self, node: &Node<'_>) {
         match node {
             Node::Begins(element) => self.begins(element),
             Node::Ends(name) => self.ends(name),
@@ -83,7 +82,6 @@ impl<'f> Body<'f> {
                 }
             }
         }
-        Ok(())
     }
 
     fn begins(&mut self, element: &Element<'_>) {
@@ -261,47 +259,41 @@ fn is_left_out(name: &[u8]) -> bool {
 }
 
 /// Reads notes or comments: the text of each by its number.
-pub(super) fn notes_of(
-    element_name: &'static [u8],
-    out: &mut HashMap<String, String>,
-) -> impl FnMut(Node<'_>) -> Result<(), Fault> {
+pub(super) fn notes_of(element_name: &'static [u8], out: &mut HashMap<String, String>) -> impl FnMut(Node<'_>) {
     let mut open: Option<(String, String)> = None;
     let (mut in_text, mut skipped) = (false, 0_u32);
-    move |node| {
-        match node {
-            Node::Begins(element) if element.name() == element_name => {
-                let separator = element.attribute("type").is_some_and(|t| t.to_lowercase().contains("separator"));
-                let author = element.attribute("author").filter(|a| !a.trim().is_empty());
-                let lead = author.map_or_else(String::new, |author| format!("[{author}] "));
-                open = element.attribute("id").filter(|_| !separator).map(|id| (id, lead));
-            }
-            Node::Begins(element) => {
-                skipped += u32::from(is_left_out(element.name()));
-                in_text = element.name() == b"t";
-                if matches!(element.name(), b"p" | b"br" | b"tab")
-                    && let Some((_, text)) = open.as_mut()
-                {
-                    text.push(' ');
-                }
-            }
-            Node::Ends(name) if name == element_name => {
-                if let Some((id, text)) = open.take() {
-                    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-                    out.insert(id, line);
-                }
-            }
-            Node::Ends(name) => {
-                skipped = skipped.saturating_sub(u32::from(is_left_out(name)));
-                in_text = false;
-            }
-            Node::Text(text) => {
-                if let Some((_, own)) = open.as_mut().filter(|_| in_text && skipped == 0)
-                    && own.len() < NOTE_CHARS_MAX
-                {
-                    own.push_str(text);
-                }
+    move |node| match node {
+        Node::Begins(element) if element.name() == element_name => {
+            let separator = element.attribute("type").is_some_and(|t| t.to_lowercase().contains("separator"));
+            let author = element.attribute("author").filter(|a| !a.trim().is_empty());
+            let lead = author.map_or_else(String::new, |author| format!("[{author}] "));
+            open = element.attribute("id").filter(|_| !separator).map(|id| (id, lead));
+        }
+        Node::Begins(element) => {
+            skipped += u32::from(is_left_out(element.name()));
+            in_text = element.name() == b"t";
+            if matches!(element.name(), b"p" | b"br" | b"tab")
+                && let Some((_, text)) = open.as_mut()
+            {
+                text.push(' ');
             }
         }
-        Ok(())
+        Node::Ends(name) if name == element_name => {
+            if let Some((id, text)) = open.take() {
+                let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                out.insert(id, line);
+            }
+        }
+        Node::Ends(name) => {
+            skipped = skipped.saturating_sub(u32::from(is_left_out(name)));
+            in_text = false;
+        }
+        Node::Text(text) => {
+            if let Some((_, own)) = open.as_mut().filter(|_| in_text && skipped == 0)
+                && own.len() < NOTE_CHARS_MAX
+            {
+                own.push_str(text);
+            }
+        }
     }
 }

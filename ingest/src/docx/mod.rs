@@ -105,7 +105,6 @@ fn relations(package: &mut Package<'_>, name: &str, folder: &str) -> Vec<(String
             };
             found.push((kind, target));
         }
-        Ok(())
     });
     // What was found before the damage is used; the main part decides whether the file can be read.
     drop(read);
@@ -154,14 +153,11 @@ fn title(package: &mut Package<'_>) -> Option<String> {
     let mut title = String::new();
     let mut inside = false;
     let part = package.part("docProps/core.xml")?;
-    let read = part.each(&mut |node| {
-        match node {
-            Node::Begins(element) => inside = element.name() == b"title",
-            Node::Ends(_) => inside = false,
-            Node::Text(text) if inside && title.len() < 300 => title.push_str(text),
-            Node::Text(_) => {}
-        }
-        Ok(())
+    let read = part.each(&mut |node| match node {
+        Node::Begins(element) => inside = element.name() == b"title",
+        Node::Ends(_) => inside = false,
+        Node::Text(text) if inside && title.len() < 300 => title.push_str(text),
+        Node::Text(_) => {}
     });
     let line = title.split_whitespace().collect::<Vec<_>>().join(" ");
     read.ok().filter(|()| !line.is_empty()).map(|()| line)

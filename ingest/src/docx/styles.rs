@@ -1,6 +1,6 @@
 //! Styles and numbering: what makes a paragraph a heading, and which number stands before it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::xml::{Node, Package};
 use crate::read::Fault;
@@ -46,11 +46,11 @@ struct List {
 /// Styles and lists of a document, and how far each list has been counted.
 #[derive(Debug, Default)]
 pub(super) struct Styles {
-    styles: HashMap<String, Style>,
+    by_id: HashMap<String, Style>,
     definitions: HashMap<String, Vec<Level>>,
     lists: HashMap<String, List>,
     counters: HashMap<String, [Option<u32>; LEVELS]>,
-    begun: HashMap<String, ()>,
+    begun: HashSet<String>,
 }
 
 /// What a paragraph says of itself.
@@ -85,27 +85,24 @@ impl Styles {
     fn read_styles(&mut self, package: &mut Package<'_>, part: &str) -> Result<(), Fault> {
         let Some(part) = package.part(part) else { return Ok(()) };
         let mut open: Option<(String, Style)> = None;
-        part.each(&mut |node| {
-            match node {
-                Node::Begins(element) => match (element.name(), open.as_mut()) {
-                    (b"style", _) => open = element.attribute("styleId").map(|id| (id, Style::default())),
-                    (b"name", Some((_, style))) => style.name = element.value().unwrap_or_default().to_lowercase(),
-                    (b"basedOn", Some((_, style))) => style.based_on = element.value(),
-                    (b"outlineLvl", Some((_, style))) => style.outline = element.value().and_then(|v| v.parse().ok()),
-                    (b"numId", Some((_, style))) => style.list = element.value(),
-                    (b"ilvl", Some((_, style))) => style.list_level = element.value().and_then(|v| v.parse().ok()),
-                    _ => {}
-                },
-                Node::Ends(b"style") => {
-                    if let Some((id, style)) = open.take()
-                        && self.styles.len() < DEFINITIONS_MAX
-                    {
-                        self.styles.insert(id, style);
-                    }
+        part.each(&mut |node| match node {
+            Node::Begins(element) => match (element.name(), open.as_mut()) {
+                (b"style", _) => open = element.attribute("styleId").map(|id| (id, Style::default())),
+                (b"name", Some((_, style))) => style.name = element.value().unwrap_or_default().to_lowercase(),
+                (b"basedOn", Some((_, style))) => style.based_on = element.value(),
+                (b"outlineLvl", Some((_, style))) => style.outline = element.value().and_then(|v| v.parse().ok()),
+                (b"numId", Some((_, style))) => style.list = element.value(),
+                (b"ilvl", Some((_, style))) => style.list_level = element.value().and_then(|v| v.parse().ok()),
+                _ => {}
+            },
+            Node::Ends(b"style") => {
+                if let Some((id, style)) = open.take()
+                    && self.by_id.len() < DEFINITIONS_MAX
+                {
+                    self.by_id.insert(id, style);
                 }
-                Node::Ends(_) | Node::Text(_) => {}
             }
-            Ok(())
+            Node::Ends(_) | Node::Text(_) => {}
         })
     }
 
@@ -114,60 +111,56 @@ impl Styles {
         let mut definition: Option<(String, Vec<Level>)> = None;
         let mut list: Option<(String, List)> = None;
         let mut level = 0_usize;
-        part.each(&mut |node| {
-            match node {
-                Node::Begins(element) => {
-                    let value = || element.value().unwrap_or_default();
-                    match element.name() {
-                        b"abstractNum" => {
-                            definition =
-                                element.attribute("abstractNumId").map(|id| (id, vec![Level::default(); LEVELS]));
+        part.each(&mut |node| match node {
+            Node::Begins(element) => {
+                let value = || element.value().unwrap_or_default();
+                match element.name() {
+                    b"abstractNum" => {
+                        definition = element.attribute("abstractNumId").map(|id| (id, vec![Level::default(); LEVELS]));
+                    }
+                    b"num" => list = element.attribute("numId").map(|id| (id, List::default())),
+                    b"lvl" | b"lvlOverride" => {
+                        level = element.attribute("ilvl").and_then(|v| v.parse().ok()).unwrap_or(0).min(LEVELS - 1);
+                    }
+                    b"abstractNumId" => {
+                        if let Some((_, list)) = list.as_mut() {
+                            list.definition = value();
                         }
-                        b"num" => list = element.attribute("numId").map(|id| (id, List::default())),
-                        b"lvl" | b"lvlOverride" => {
-                            level = element.attribute("ilvl").and_then(|v| v.parse().ok()).unwrap_or(0).min(LEVELS - 1)
+                    }
+                    b"startOverride" => {
+                        if let Some((_, list)) = list.as_mut() {
+                            list.starts.insert(level, value().parse().unwrap_or(1));
                         }
-                        b"abstractNumId" => {
-                            if let Some((_, list)) = list.as_mut() {
-                                list.definition = value();
-                            }
-                        }
-                        b"startOverride" => {
-                            if let Some((_, list)) = list.as_mut() {
-                                list.starts.insert(level, value().parse().unwrap_or(1));
-                            }
-                        }
-                        name => {
-                            if let Some((_, levels)) = definition.as_mut() {
-                                set_level(&mut levels[level], name, value());
-                            }
+                    }
+                    name => {
+                        if let Some((_, levels)) = definition.as_mut() {
+                            set_level(&mut levels[level], name, value());
                         }
                     }
                 }
-                Node::Ends(b"abstractNum") => {
-                    if let Some((id, levels)) = definition.take()
-                        && self.definitions.len() < DEFINITIONS_MAX
-                    {
-                        self.definitions.insert(id, levels);
-                    }
-                }
-                Node::Ends(b"num") => {
-                    if let Some((id, list)) = list.take()
-                        && self.lists.len() < DEFINITIONS_MAX
-                    {
-                        self.lists.insert(id, list);
-                    }
-                }
-                Node::Ends(_) | Node::Text(_) => {}
             }
-            Ok(())
+            Node::Ends(b"abstractNum") => {
+                if let Some((id, levels)) = definition.take()
+                    && self.definitions.len() < DEFINITIONS_MAX
+                {
+                    self.definitions.insert(id, levels);
+                }
+            }
+            Node::Ends(b"num") => {
+                if let Some((id, list)) = list.take()
+                    && self.lists.len() < DEFINITIONS_MAX
+                {
+                    self.lists.insert(id, list);
+                }
+            }
+            Node::Ends(_) | Node::Text(_) => {}
         })
     }
 
     /// The styles of a paragraph, its own first, then those that it is based on.
     fn chain<'s>(&'s self, style: Option<&'s str>) -> impl Iterator<Item = &'s Style> {
-        let first = style.and_then(|id| self.styles.get(id));
-        std::iter::successors(first, |style| style.based_on.as_deref().and_then(|id| self.styles.get(id)))
+        let first = style.and_then(|id| self.by_id.get(id));
+        std::iter::successors(first, |style| style.based_on.as_deref().and_then(|id| self.by_id.get(id)))
             .take(CHAIN_MAX)
     }
 
@@ -190,7 +183,7 @@ impl Styles {
         // Files without a styles part still name their styles so.
         let bare = paragraph.style.as_deref().map(str::to_lowercase);
         let level = bare.as_deref().and_then(|id| id.strip_prefix("heading")).and_then(|n| n.parse::<u8>().ok());
-        level.filter(|_| self.styles.is_empty()).map(|n| n.clamp(1, 9))
+        level.filter(|_| self.by_id.is_empty()).map(|n| n.clamp(1, 9))
     }
 
     /// Counts a paragraph in its list: the mark as shown and the depth, 1 the outermost.
@@ -198,7 +191,7 @@ impl Styles {
         let (id, level) = self.list_of(paragraph)?;
         let list = self.lists.get(&id)?.clone();
         let levels = self.definitions.get(&list.definition)?.clone();
-        let begun = self.begun.insert(id.clone(), ()).is_some();
+        let begun = !self.begun.insert(id.clone());
         let counters = self.counters.entry(list.definition.clone()).or_default();
         if !begun {
             for (level, start) in &list.starts {

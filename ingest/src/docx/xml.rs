@@ -109,7 +109,7 @@ impl<'p> Part<'p> {
     }
 
     /// Reads to the end and hands each node to `take`. What could be read before an error stays; the error is returned.
-    pub(super) fn each(mut self, take: &mut dyn FnMut(Node<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+    pub(super) fn each(mut self, take: &mut dyn FnMut(Node<'_>)) -> Result<(), Fault> {
         let mut buffer = Vec::new();
         let mut depth = 0_usize;
         let limit = |what: &str| Fault::new(FaultCode::Limit, what);
@@ -125,23 +125,23 @@ impl<'p> Part<'p> {
                     if depth > DEPTH_MAX {
                         return Err(limit("elements of the document nest too deeply"));
                     }
-                    take(Node::Begins(&Element { start: &start }))?;
+                    take(Node::Begins(&Element { start: &start }));
                 }
                 Event::Empty(start) => {
                     let element = Element { start: &start };
-                    take(Node::Begins(&element))?;
-                    take(Node::Ends(element.name()))?;
+                    take(Node::Begins(&element));
+                    take(Node::Ends(element.name()));
                 }
                 Event::End(end) => {
                     depth = depth.saturating_sub(1);
                     let name = end.name().into_inner();
-                    take(Node::Ends(name.rsplit(':').next().unwrap_or("").as_bytes()))?;
+                    take(Node::Ends(name.rsplit(':').next().unwrap_or("").as_bytes()));
                 }
-                Event::Text(text) => take(Node::Text(&text.xml10_content()))?,
-                Event::CData(text) => take(Node::Text(&text.xml10_content()))?,
+                Event::Text(text) => take(Node::Text(&text.xml10_content())),
+                Event::CData(text) => take(Node::Text(&text.xml10_content())),
                 Event::GeneralRef(reference) => {
                     if let Some(text) = resolve(&reference) {
-                        take(Node::Text(&text))?;
+                        take(Node::Text(&text));
                     }
                 }
                 Event::Eof => return Ok(()),

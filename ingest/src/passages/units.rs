@@ -89,18 +89,13 @@ impl Maker<'_> {
                 BlockKind::Header | BlockKind::Footer => self.apart = true,
                 BlockKind::Heading => self.heading(&piece, block.level),
                 BlockKind::Table | BlockKind::Code => self.lines(&piece),
-                BlockKind::TableRow => self.push_all(&piece, &[(0, piece.text.len())], self.row_begins()),
+                BlockKind::TableRow => self.push_all(&piece, &[(0, piece.text.len())], Begins::Row),
                 BlockKind::ListItem => self.text(&piece, Begins::Item),
                 BlockKind::Paragraph | BlockKind::Note | BlockKind::MailHeader => self.paragraph(&piece),
             }
             done = end;
         }
         self.paragraph(&stretch(page, done, page.text.len(), at, index));
-    }
-
-    /// A row after a row is weaker to begin at than the first row of a table.
-    fn row_begins(&self) -> Begins {
-        Begins::Row
     }
 
     fn heading(&mut self, piece: &Stretch<'_>, level: u8) {
@@ -178,7 +173,7 @@ impl Maker<'_> {
     }
 }
 
-fn stretch<'p>(page: &'p Page, start: usize, end: usize, at: usize, index: usize) -> Stretch<'p> {
+fn stretch(page: &Page, start: usize, end: usize, at: usize, index: usize) -> Stretch<'_> {
     Stretch { text: page.text.get(start..end).unwrap_or(""), at: at + start, page: index }
 }
 
@@ -229,7 +224,8 @@ fn heading_line(text: &str) -> Option<u8> {
     if letters < 3 || letters * 2 < chars {
         return None;
     }
-    let capitals = !line.chars().any(char::is_lowercase) && letters >= 4;
+    let upper = line.chars().filter(|c| c.is_uppercase()).count();
+    let capitals = upper >= 4 && upper * 10 >= letters * 9;
     let level = match &number {
         Some(n) if n.style == NumberStyle::Named => 1 + n.level,
         Some(n) if n.style == NumberStyle::Decimal => 2 + n.level,

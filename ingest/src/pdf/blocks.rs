@@ -173,7 +173,8 @@ fn heading_level(lines: &[Row], chars: usize, style: Style) -> Option<u8> {
     }
     let ratio = size_of(&lines[0]) / style.body.max(1e-6);
     let bold = lines.iter().all(all_bold) && !style.bold;
-    let capitals = text.chars().all(|c| !c.is_lowercase()) && letters >= 4;
+    let upper = text.chars().filter(|c| c.is_uppercase()).count();
+    let capitals = upper >= 4 && upper * 10 >= letters * 9;
     let closed = ends_sentence(&text) && !text.ends_with(':');
     let by_number = numbering(&text).map(|number| number.level);
     if ratio >= 1.6 {
@@ -276,13 +277,13 @@ fn reverse_runs(words: &[Word], turned: impl Fn(&Word) -> bool) -> Vec<Word> {
     let mut at = words.len();
     while at > 0 {
         let mut first = at - 1;
-        if !turned(&words[first]) {
+        if turned(&words[first]) {
+            push_run(&mut out, vec![turn(&words[first])]);
+        } else {
             while first > 0 && !turned(&words[first - 1]) {
                 first -= 1;
             }
             push_run(&mut out, words[first..at].to_vec());
-        } else {
-            push_run(&mut out, vec![turn(&words[first])]);
         }
         at = first;
     }

@@ -120,6 +120,11 @@ impl Fragment {
         self.base + DESCENT * self.size
     }
 
+    /// Middle from left to right.
+    pub(super) fn middle(&self) -> f64 {
+        f64::midpoint(self.x0, self.x1)
+    }
+
     /// Number of characters.
     pub(super) fn chars(&self) -> usize {
         self.words.iter().map(|word| word.text.chars().count()).sum()

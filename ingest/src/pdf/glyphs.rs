@@ -1,6 +1,6 @@
 //! Glyphs with their characters and places, collected while a page's content is interpreted.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use hayro_interpret::font::{Glyph as FontGlyph, GlyphRun};
 use hayro_interpret::hayro_cmap::{BfString, WritingMode};
@@ -94,7 +94,7 @@ pub(super) struct Collector<'m> {
     /// Boxes that drawing is clipped to, each within the one before.
     clips: Vec<Rect>,
     clips_skipped: usize,
-    seen: HashMap<(i64, i64, u32), ()>,
+    seen: HashSet<(i64, i64, u32)>,
 }
 
 impl<'m> Collector<'m> {
@@ -108,7 +108,7 @@ impl<'m> Collector<'m> {
             marks_skipped: 0,
             clips: Vec::new(),
             clips_skipped: 0,
-            seen: HashMap::new(),
+            seen: HashSet::new(),
         }
     }
 
@@ -266,7 +266,7 @@ impl<'a> Device<'a> for Collector<'_> {
                 (noted.origin.y * 8.0).round() as i64,
                 glyph.char_code() ^ ((noted.size * 4.0) as u32) << 20,
             );
-            if self.is_shown(&noted) && self.seen.insert(key, ()).is_none() {
+            if self.is_shown(&noted) && self.seen.insert(key) {
                 self.out.glyphs.push(Glyph { artifact, ..noted });
             }
         }
@@ -335,8 +335,8 @@ fn note(glyph: &FontGlyph<'_>, at: &Placed, along: Vec2, vertical: bool, fonts: 
         return None;
     }
     let text = match glyph.as_unicode() {
-        Some(BfString::Char(c)) => fonts.clean(c),
-        Some(BfString::String(s)) => fonts.clean_many(&s),
+        Some(BfString::Char(c)) => FontMaps::clean(c),
+        Some(BfString::String(s)) => FontMaps::clean_many(&s),
         None => fonts.guess(glyph),
     };
     let bold = fonts.is_bold(glyph);

@@ -54,10 +54,14 @@ pub(crate) fn read(bytes: Arc<Vec<u8>>, sink: &mut Sink<'_>) -> Result<(), Fault
         }
         let read = catch_unwind(AssertUnwindSafe(|| read_page(page, number, &cache, &mut fonts)));
         match read {
-            Ok(page) => heads.push(page, sink)?,
+            Ok(Ok(page)) => heads.push(page, sink)?,
+            Ok(Err(fault)) => {
+                heads.flush(sink)?;
+                sink.page_failed(number, fault.code, &fault.message);
+            }
             Err(_) => {
                 heads.flush(sink)?;
-                sink.page_failed(number, FaultCode::Crashed, "the page broke the interpreter")?;
+                sink.page_failed(number, FaultCode::Crashed, "the page broke the interpreter");
             }
         }
     }
@@ -90,7 +94,12 @@ fn decryption(error: DecryptionError) -> Fault {
     Fault::new(FaultCode::Encrypted, message)
 }
 
-fn read_page<'a>(page: &PdfPage<'a>, number: u32, cache: &InterpreterCache<'a>, fonts: &mut FontMaps) -> Page {
+fn read_page<'a>(
+    page: &PdfPage<'a>,
+    number: u32,
+    cache: &InterpreterCache<'a>,
+    fonts: &mut FontMaps,
+) -> Result<Page, Fault> {
     let (width, height) = page.render_dimensions();
     let (width, height) = (width.clamp(1.0, SIDE_MAX), height.clamp(1.0, SIDE_MAX));
     let start = Affine::new(page.initial_transform(true).as_coeffs());
@@ -99,5 +108,9 @@ fn read_page<'a>(page: &PdfPage<'a>, number: u32, cache: &InterpreterCache<'a>, 
     let mut context = Context::new(start, bounds, cache, page.xref(), InterpreterSettings::default());
     let mut collector = Collector::new(f64::from(width), f64::from(height), fonts);
     interpret_page(page, &mut context, &mut collector);
-    page::build(number, f64::from(width), f64::from(height), &collector.finish())
+    let collected = collector.finish();
+    if page.page_stream().is_none() && page.raw().contains_key(b"Contents".as_ref()) && collected.glyphs.is_empty() {
+        return Err(Fault::new(FaultCode::Damaged, "the page's content cannot be decoded"));
+    }
+    Ok(page::build(number, f64::from(width), f64::from(height), &collected))
 }

@@ -123,7 +123,7 @@ impl MuteFonts {
     /// The table of characters of a collection, read once.
     fn table(&mut self, family: &CidFamily) -> Option<Rc<CMap>> {
         let name = family.ucs2_cmap()?;
-        let read = || load_embedded(name.clone()).and_then(|data| CMap::parse(data, load_embedded)).map(Rc::new);
+        let read = || load_embedded(name).and_then(|data| CMap::parse(data, load_embedded)).map(Rc::new);
         self.tables.entry(name.to_bytes().to_vec()).or_insert_with(read).clone()
     }
 }

@@ -89,7 +89,7 @@ fn divide(mut rows: Vec<Line>, em: f64, rtl: bool, depth: u32, out: &mut Vec<Reg
     let columns = rows.split_off(gutter.first);
     divide(rows, em, rtl, depth + 1, out);
     let (left, right): (Vec<Fragment>, Vec<Fragment>) =
-        columns.into_iter().flatten().partition(|f| (f.x0 + f.x1) / 2.0 < gutter.middle);
+        columns.into_iter().flatten().partition(|f| f.middle() < gutter.middle);
     let sides = if rtl { [right, left] } else { [left, right] };
     for side in sides {
         divide(rows_of(side), em, rtl, depth + 1, out);
@@ -112,10 +112,10 @@ fn find_gutter(rows: &[Line], em: f64) -> Option<Gutter> {
         let stretch = &rows[first..end];
         let choice = gaps
             .iter()
-            .filter(|gap| is_columns(stretch, (gap.0 + gap.1) / 2.0))
+            .filter(|gap| is_columns(stretch, f64::midpoint(gap.0, gap.1)))
             .max_by(|a, b| (a.1 - a.0).total_cmp(&(b.1 - b.0)));
         if let Some(gap) = choice {
-            best = Some((end - first, Gutter { first, end, middle: (gap.0 + gap.1) / 2.0 }));
+            best = Some((end - first, Gutter { first, end, middle: f64::midpoint(gap.0, gap.1) }));
         }
     }
     best.map(|(_, gutter)| gutter)
@@ -157,11 +157,11 @@ fn is_columns(rows: &[Line], x: f64) -> bool {
     let mut sides: Vec<(usize, bool, usize)> = Vec::new();
     let (mut left_rows, mut right_rows) = (0, 0);
     for row in rows {
-        let left = row.iter().any(|f| (f.x0 + f.x1) / 2.0 < x);
-        let right = row.iter().any(|f| (f.x0 + f.x1) / 2.0 >= x);
+        let left = row.iter().any(|f| f.middle() < x);
+        let right = row.iter().any(|f| f.middle() >= x);
         left_rows += usize::from(left);
         right_rows += usize::from(right);
-        sides.extend(row.iter().map(|f| (f.seq, (f.x0 + f.x1) / 2.0 < x, f.chars())));
+        sides.extend(row.iter().map(|f| (f.seq, f.middle() < x, f.chars())));
     }
     let fewer = left_rows.min(right_rows);
     if fewer < 2 {

@@ -36,8 +36,8 @@ impl FontMaps {
         let mute = font.postscript_name.as_deref().and_then(|name| self.mute.get(name));
         if let Some(found) = mute.and_then(|font| font.lookup(code)) {
             return match found {
-                BfString::Char(c) => self.clean(c),
-                BfString::String(s) => self.clean_many(&s),
+                BfString::Char(c) => Self::clean(c),
+                BfString::String(s) => Self::clean_many(&s),
             };
         }
         if !self.reversed.contains_key(&font.cache_key) && self.reversed.len() < FONTS_MAX {
@@ -45,7 +45,7 @@ impl FontMaps {
         }
         let found = self.reversed.get(&font.cache_key).and_then(|map| map.get(&outline.glyph_id().to_u32()));
         match found {
-            Some(c) => self.clean(*c),
+            Some(c) => Self::clean(*c),
             None if mute.is_none() && self.simple(font.postscript_name.as_deref()) => ascii(code),
             None => GlyphText::Unknown,
         }
@@ -61,9 +61,8 @@ impl FontMaps {
     }
 
     /// A character as it goes into the text: controls dropped, ligatures and presentation forms taken apart.
-    pub(super) fn clean(&self, c: char) -> GlyphText {
+    pub(super) fn clean(c: char) -> GlyphText {
         match c {
-            '\u{20}'..='\u{7e}' => GlyphText::One(c),
             '\t' | '\n' | '\r' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{3000}' => GlyphText::One(' '),
             '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffd}' | '\u{fffe}' | '\u{ffff}' => GlyphText::Unknown,
             '\u{e000}'..='\u{f8ff}' => private(c),
@@ -76,10 +75,10 @@ impl FontMaps {
     }
 
     /// The same for several characters of one glyph.
-    pub(super) fn clean_many(&self, text: &str) -> GlyphText {
+    pub(super) fn clean_many(text: &str) -> GlyphText {
         let mut out = String::new();
         for c in text.chars().take(64) {
-            match self.clean(c) {
+            match Self::clean(c) {
                 GlyphText::One(c) => out.push(c),
                 GlyphText::Many(s) => out.push_str(&s),
                 GlyphText::Unknown => {}

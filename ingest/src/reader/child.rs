@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::fences::{filter_calls, limit_process};
 use super::frame::{Note, write_event, write_note};
 use crate::event::{FaultCode, ReadEvent, ReadLimits};
-use crate::read::{Selection, Step, read_selected};
+use crate::read::{Fault, Selection, Step, read_selected};
 
 /// Stack of the thread that parses: formats nest, and recursive parsers need room.
 const STACK_BYTES: usize = 64 << 20;
@@ -60,8 +60,9 @@ fn serve(order: &Order, file: &File, warnings: Vec<String>) -> io::Result<()> {
     write_note(&mut out, &Note::Ready { warnings })?;
     let bytes = match file_bytes(file, &order.limits) {
         Ok(bytes) => bytes,
-        Err(Some(event)) => return write_event(&mut out, event, &order.limits),
-        Err(None) => return Err(io::ErrorKind::Other.into()),
+        Err(Fault { code, message }) => {
+            return write_event(&mut out, ReadEvent::Failed { code, message }, &order.limits);
+        }
     };
     let name = format!("file.{}", order.extension);
     let mut failed: Option<io::Error> = None;
@@ -79,24 +80,25 @@ fn serve(order: &Order, file: &File, warnings: Vec<String>) -> io::Result<()> {
     failed.map_or(Ok(()), Err)
 }
 
-/// The whole file; an event where it is too long, nothing where it cannot be read.
-fn file_bytes(file: &File, limits: &ReadLimits) -> Result<Vec<u8>, Option<ReadEvent>> {
-    let length = file.metadata().map_err(|_| None)?.len();
+/// The whole file; a fault where it is too long or cannot be read.
+fn file_bytes(file: &File, limits: &ReadLimits) -> Result<Vec<u8>, Fault> {
+    let unreadable = |error: io::Error| Fault::new(FaultCode::Damaged, format!("the file cannot be read: {error}"));
+    let length = file.metadata().map_err(unreadable)?.len();
     if length > limits.file_bytes_max {
         let message = format!("the file has {length} bytes; {} are read", limits.file_bytes_max);
-        return Err(Some(ReadEvent::Failed { code: FaultCode::Limit, message }));
+        return Err(Fault::new(FaultCode::Limit, message));
     }
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(length as usize).is_err() {
         let message = format!("the file of {length} bytes does not fit into the reader's memory");
-        return Err(Some(ReadEvent::Failed { code: FaultCode::Limit, message }));
+        return Err(Fault::new(FaultCode::Limit, message));
     }
     // Reading at positions leaves the descriptor's own position alone, which the parent shares.
     while (bytes.len() as u64) < length {
         let at = bytes.len();
         let step = READ_STEP.min(length as usize - at);
         bytes.resize(at + step, 0);
-        let got = file.read_at(&mut bytes[at..], at as u64).map_err(|_| None)?;
+        let got = file.read_at(&mut bytes[at..], at as u64).map_err(unreadable)?;
         bytes.truncate(at + got);
         if got == 0 {
             break;

@@ -73,6 +73,13 @@ impl ReaderCommand {
     }
 }
 
+impl ReaderCommand {
+    /// Reads a file and throws away what it tells; for measuring.
+    pub fn count(&self, file: &File, name: &str) -> Result<ReadReport, IngestError> {
+        self.read(file, name, &|| false, &mut |_| {})
+    }
+}
+
 /// How a child ended.
 enum End {
     /// With a last frame.
