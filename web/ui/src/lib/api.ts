@@ -119,7 +119,12 @@ const part = encodeURIComponent;
 async function* stream(method: string, path: string, options: Call, onBytes?: () => void): AsyncGenerator<ServerEvent> {
   const response = await call(method, path, options);
   if (!response.ok || !response.body) throw problemOf(response.status, await response.text());
-  yield* readEvents(response.body, onBytes);
+  try {
+    yield* readEvents(response.body, onBytes);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Problem(0, 'broken_off', 'The connection was lost.');
+  }
 }
 
 export const api = {

@@ -1,0 +1,147 @@
+// Set-up, signing in and out, people and rights, keys, status, audit log.
+
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { CODE, PASSWORD } from '../mock/server.mjs';
+import { axe, picture } from './browser.mjs';
+import { closeBrowser, signIn, withPage } from './harness.mjs';
+
+after(closeBrowser);
+
+test('the first administrator is made with the one-time code', () =>
+  withPage({ filled: false }, async ({ page }) => {
+    await page.getByRole('heading', { name: 'Set up this appliance' }).waitFor();
+    assert.deepEqual(await axe(page), []);
+    await picture(page, 'setup');
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute('autocomplete')), 'one-time-code');
+    await page.keyboard.type('wrong');
+    await page.keyboard.press('Tab');
+    await page.keyboard.type('mara');
+    await page.keyboard.press('Tab');
+    await page.keyboard.type(PASSWORD);
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').getByText('the one-time code is wrong').waitFor();
+    await page.getByLabel('One-time code').fill(` ${CODE} `);
+    await page.getByRole('button', { name: 'Set up' }).click();
+    await page.getByRole('heading', { name: 'Start with a collection' }).waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.getByLabel('Name of the new collection').fill('Matter 12');
+    await page.getByRole('button', { name: 'Create' }).click();
+    await page.getByText('Drop files or folders here').waitFor();
+    assert.match(page.url(), /#\/collections\/c1$/);
+    await picture(page, 'empty');
+    assert.deepEqual(await axe(page), []);
+  }));
+
+test('a wrong password is said, a right one lets in, signing out forgets', () =>
+  withPage({ user: null }, async ({ page }) => {
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.getByLabel('Name').fill('mara');
+    await page.getByLabel('Password').fill('not the one');
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').getByText('Name or password is wrong.').waitFor();
+    await signIn(page, 'mara');
+    await page.getByText('lease-quayside-row.pdf').first().waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.equal(await page.getByText('lease-quayside-row.pdf').count(), 0);
+  }));
+
+test('a session that ends is said and asked for again', () =>
+  withPage({}, async ({ page, mock }) => {
+    await page.getByRole('button', { name: /Open lease/ }).waitFor();
+    mock.signedIn.clear();
+    await page.getByRole('link', { name: 'Empty matter' }).click();
+    await page.getByText('Your session has ended.').waitFor();
+  }));
+
+test('a member sees neither people nor the audit log', () =>
+  withPage({ user: 'jonas' }, async ({ page, mock }) => {
+    const links = await page.getByRole('navigation', { name: 'Main' }).getByRole('link').allInnerTexts();
+    assert.deepEqual(links, ['Documents', 'Status']);
+    await page.goto(`${mock.origin}/#/people`);
+    await page.getByText('Only administrators see this page.').waitFor();
+  }));
+
+test('users are added, disabled, given passwords and rights', () =>
+  withPage({}, async ({ page, mock }) => {
+    await page.getByRole('link', { name: 'People' }).click();
+    await page.locator('[data-user="jonas"]').waitFor();
+    assert.deepEqual(await axe(page), []);
+    await picture(page, 'people');
+    await page.getByLabel('Name', { exact: true }).fill('lena');
+    await page.getByLabel('Role').selectOption('auditor');
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.getByRole('button', { name: 'Add user' }).click();
+    await page.getByText('lena added.').waitFor();
+    await page.getByRole('button', { name: 'Set password of lena' }).click();
+    await page.keyboard.type('another long one');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('New password set for lena.').waitFor();
+    assert.equal(mock.users.find((user) => user.name === 'lena').password, 'another long one');
+    await page.getByRole('combobox', { name: 'User' }).selectOption({ label: 'jonas' });
+    await page.getByLabel('May').selectOption('write');
+    await page.getByRole('button', { name: 'Grant' }).click();
+    await page.locator('[data-grant="jonas"]').getByText('Read, ask and add').waitFor();
+    await page.getByRole('button', { name: 'Revoke the right of jonas' }).click();
+    await page.getByText('Nobody has been granted this collection.').waitFor();
+    await page.getByRole('button', { name: 'Disable jonas' }).click();
+    await page.getByRole('dialog', { name: 'Disable jonas?' }).getByRole('button', { name: 'Disable' }).click();
+    await page.locator('[data-user="jonas"]').getByText('Disabled').waitFor();
+  }));
+
+test('keys are shown once and revoked', () =>
+  withPage({}, async ({ page }) => {
+    await page.getByRole('link', { name: /Your account/ }).click();
+    await page.getByLabel('What it is for').fill('nightly import');
+    await page.getByRole('button', { name: 'Create key' }).click();
+    await page.getByText('clo_0123456789').waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.getByRole('button', { name: 'Revoke the key nightly import' }).click();
+    await page.getByText('There are no keys.').waitFor();
+  }));
+
+test('status says what leaves the machine, as the browser has counted it', () =>
+  withPage({}, async ({ page, mock }) => {
+    await page.getByRole('link', { name: 'Nothing leaves this machine' }).click();
+    await page.getByRole('heading', { name: 'What leaves this machine: nothing' }).waitFor();
+    await page.getByText('Ready to answer').waitFor();
+    await page.getByText('all-minilm-l6-v2').first().waitFor();
+    assert.deepEqual(await page.locator('.claim tbody tr td:first-child .mono').allInnerTexts(), [mock.origin]);
+    assert.deepEqual(await axe(page), []);
+    await picture(page, 'status');
+    assert.equal((await page.request.get(`${mock.origin}/third-party.txt`)).ok(), true);
+  }));
+
+test('the audit log is listed, filtered, exported and verified', () =>
+  withPage({}, async ({ page, mock }) => {
+    await page.getByRole('link', { name: 'Audit log' }).click();
+    await page.locator('[data-seq="1"]').waitFor();
+    assert.deepEqual(await axe(page), []);
+    await picture(page, 'audit');
+    await page.getByRole('button', { name: 'Later records' }).click();
+    await page.locator('[data-seq="101"]').waitFor();
+    await page.getByLabel('Action').fill('search');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.locator('[data-seq="1"]').waitFor();
+    assert.equal(await page.locator('[data-seq="2"]').count(), 0);
+    await page.getByLabel('From record').fill('100');
+    await page.keyboard.press('Enter');
+    await page.locator('[data-seq="100"]').waitFor();
+    assert.equal(await page.locator('tbody tr').first().getAttribute('data-seq'), '100');
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name: 'Export JSON Lines' }).click(),
+    ]);
+    assert.equal(download.suggestedFilename(), 'audit.jsonl');
+    await page.getByLabel('From day').fill('2026-11-20');
+    const address = await page.getByRole('link', { name: 'Export CSV' }).getAttribute('href');
+    assert.match(address, /format=csv&from=20\d\d-11-\d\dT[\d%A.:]+Z$/);
+    await page.getByRole('button', { name: 'Verify the log' }).click();
+    await page.locator('[data-verdict="good"]').getByText('The log is whole: 130 records checked.').waitFor();
+    mock.bad = { seq: 17, why: 'its hash does not follow from the record before' };
+    await page.getByRole('button', { name: 'Verify the log' }).click();
+    await page.locator('[data-verdict="bad"]').getByText('record 17 is bad').waitFor();
+    assert.deepEqual(await axe(page), []);
+  }));
