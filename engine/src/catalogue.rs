@@ -1,8 +1,15 @@
 //! What a model file is, and what it needs: read from headers alone, never from weights.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorInfo;
+
 use crate::EngineError;
+use crate::encoders::{BertConfig, read_bounded};
+use crate::gguf::GgufFile;
+use crate::mmap::FileBytes;
 
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,20 +84,143 @@ pub struct Fit {
     pub available_bytes: u64,
 }
 
+/// Tokens that one forward pass computes at most; the activations of that many are held at once.
+const PASS_TOKENS: u64 = 512;
+/// Bytes of tokenizer tables for one token of the vocabulary, measured.
+const TOKENIZER_BYTES_PER_TOKEN: u64 = 220;
+/// Bounds beyond which a size in a file is taken for damage.
+const LAYERS_MAX: u32 = 4096;
+const WIDTH_MAX: u32 = 1 << 20;
+
 impl ModelInfo {
     /// Reads what a GGUF file or a Hugging Face encoder folder says of itself.
-    pub fn inspect(_path: &Path) -> Result<Self, EngineError> {
-        Err(EngineError::unsupported("operation", "inspection is not part of this build"))
+    ///
+    /// # Errors
+    /// The file or folder cannot be read, is damaged, or is neither of the two.
+    pub fn inspect(path: &Path) -> Result<Self, EngineError> {
+        if path.is_dir() { inspect_folder(path) } else { Self::from_gguf(&GgufFile::open(path)?) }
     }
 
-    /// Memory with a context of that many tokens.
-    pub fn memory(&self, context_tokens: u32) -> MemoryNeed {
-        MemoryNeed {
-            weights_bytes: self.weights_bytes,
-            kv_bytes: self.kv_bytes_per_token.saturating_mul(u64::from(context_tokens)),
-            work_bytes: 0,
-        }
+    /// What a GGUF file says of itself.
+    pub fn from_gguf(file: &GgufFile) -> Result<Self, EngineError> {
+        let architecture = file.require_text("general.architecture")?.to_owned();
+        let number = |name: &str| file.u32(&format!("{architecture}.{name}"));
+        let require = |name: &str, max: u32| match number(name)? {
+            Some(value) if (1..=max).contains(&value) => Ok(value),
+            found => Err(file.damaged(format!("{architecture}.{name} is {found:?}, and 1 to {max} make sense"))),
+        };
+        let layers = require("block_count", LAYERS_MAX)?;
+        let embedding_length = require("embedding_length", WIDTH_MAX)?;
+        let heads = require("attention.head_count", WIDTH_MAX)?;
+        let key_heads = file.unsigned_list(&format!("{architecture}.attention.head_count_kv"))?;
+        let key_heads = key_heads.and_then(|list| list.into_iter().max()).unwrap_or(u64::from(heads));
+        let head_dim = u64::from(number("attention.key_length")?.unwrap_or(embedding_length / heads));
+        let value_dim = u64::from(number("attention.value_length")?.unwrap_or(embedding_length / heads));
+        let stored = head_dim.next_multiple_of(16).saturating_add(value_dim.next_multiple_of(16));
+        let weights_bytes = file.tensors().map(|tensor| tensor.bytes.len() as u64).sum();
+        Ok(Self {
+            role: if architecture.contains("bert") { ModelRole::Embed } else { ModelRole::Generate },
+            quantisation: quantisation(file)?,
+            name: file.text("general.name")?.unwrap_or(file.label()).to_owned(),
+            licence: file.text("general.license")?.map(str::to_owned),
+            parameters: file.tensors().map(|tensor| tensor.elements()).fold(0, u64::saturating_add),
+            context_length: require("context_length", u32::MAX)?,
+            embedding_length,
+            layers,
+            vocabulary: file.strings("tokenizer.ggml.tokens")?.map_or(0, |tokens| tokens.len() as u32),
+            file_bytes: file.file_bytes(),
+            kv_bytes_per_token: u64::from(layers).saturating_mul(key_heads).saturating_mul(stored).saturating_mul(2),
+            feed_forward_length: number("feed_forward_length")?.unwrap_or(embedding_length.saturating_mul(4)),
+            heads,
+            weights_bytes,
+            architecture,
+        })
     }
+
+    /// Memory with a context of that many tokens: weights as packed at load (up to 1/32 larger than in the file), keys
+    /// and values as half floats in pages of 64 tokens, and the activations of one pass, logits and tokenizer tables.
+    pub fn memory(&self, context_tokens: u32) -> MemoryNeed {
+        let inner = 8 * u64::from(self.embedding_length) + 4 * u64::from(self.feed_forward_length);
+        let activations = PASS_TOKENS.saturating_mul(inner).saturating_mul(4);
+        let vocabulary = u64::from(self.vocabulary).saturating_mul(TOKENIZER_BYTES_PER_TOKEN + 16);
+        let (weights_bytes, work_bytes) = match self.role {
+            ModelRole::Generate => (self.weights_bytes + self.weights_bytes / 32, activations + vocabulary),
+            // An encoder keeps its weights as 32-bit floats and computes batches on each thread.
+            ModelRole::Embed => (self.parameters.saturating_mul(4), activations.saturating_mul(4) + vocabulary),
+        };
+        let tokens = u64::from(context_tokens).next_multiple_of(64);
+        MemoryNeed { weights_bytes, kv_bytes: self.kv_bytes_per_token.saturating_mul(tokens), work_bytes }
+    }
+}
+
+/// The name of the file's mixture of types, or the type that most of its bytes have.
+fn quantisation(file: &GgufFile) -> Result<String, EngineError> {
+    const NAMES: [(u32, &str); 18] = [
+        (0, "F32"),
+        (1, "F16"),
+        (2, "Q4_0"),
+        (3, "Q4_1"),
+        (7, "Q8_0"),
+        (8, "Q5_0"),
+        (9, "Q5_1"),
+        (10, "Q2_K"),
+        (11, "Q3_K_S"),
+        (12, "Q3_K_M"),
+        (13, "Q3_K_L"),
+        (14, "Q4_K_S"),
+        (15, "Q4_K_M"),
+        (16, "Q5_K_S"),
+        (17, "Q5_K_M"),
+        (18, "Q6_K"),
+        (32, "BF16"),
+        (38, "MXFP4"),
+    ];
+    let file_type = file.u32("general.file_type")?;
+    if let Some((_, name)) = NAMES.iter().find(|(id, _)| Some(*id) == file_type) {
+        return Ok((*name).to_owned());
+    }
+    let mut bytes: BTreeMap<&str, usize> = BTreeMap::new();
+    for tensor in file.tensors() {
+        *bytes.entry(tensor.kind.name()).or_default() += tensor.bytes.len();
+    }
+    Ok(bytes.into_iter().max_by_key(|&(_, size)| size).map_or("none", |(name, _)| name).to_owned())
+}
+
+fn inspect_folder(folder: &Path) -> Result<ModelInfo, EngineError> {
+    let config = BertConfig::read(folder)?;
+    let weights = folder.join("model.safetensors");
+    let bytes = FileBytes::map(&weights)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes)
+        .map_err(|error| EngineError::damaged("model.safetensors", 0, error.to_string()))?;
+    let tensors = header.tensors();
+    let elements = |info: &&TensorInfo| info.shape.iter().map(|&dim| dim as u64).product::<u64>();
+    let largest = tensors.values().max_by_key(|info| elements(info));
+    Ok(ModelInfo {
+        role: ModelRole::Embed,
+        architecture: "bert".to_owned(),
+        quantisation: largest.map_or_else(|| "none".to_owned(), |info| format!("{:?}", info.dtype)),
+        name: config.name.clone().unwrap_or_else(|| folder.display().to_string()),
+        licence: licence_of_readme(folder),
+        parameters: tensors.values().map(|info| elements(&info)).sum(),
+        context_length: config.tokens_max as u32,
+        embedding_length: config.width as u32,
+        layers: config.layers as u32,
+        vocabulary: config.vocabulary as u32,
+        file_bytes: bytes.len() as u64,
+        kv_bytes_per_token: 0,
+        feed_forward_length: config.inner as u32,
+        heads: config.heads as u32,
+        weights_bytes: tensors.values().map(|info| (info.data_offsets.1 - info.data_offsets.0) as u64).sum(),
+    })
+}
+
+/// The licence in the head of a model card, if there is one.
+fn licence_of_readme(folder: &Path) -> Option<String> {
+    let bytes = read_bounded(&folder.join("README.md"), 1 << 20).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let head = text.strip_prefix("---")?.split("\n---").next()?;
+    let line = head.lines().find_map(|line| line.strip_prefix("license:"))?;
+    Some(line.trim().to_owned()).filter(|licence| !licence.is_empty())
 }
 
 /// Whether a model fits into the memory available with a context of that many tokens.

@@ -1,5 +1,9 @@
 //! Encoders: text to vectors.
 
+mod config;
+
+pub(crate) use config::{BertConfig, read_bounded};
+
 use std::path::Path;
 
 use crate::catalogue::ModelInfo;
