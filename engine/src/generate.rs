@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::kernels::rows::LogSumExp;
+use crate::sample::Sampler;
 use crate::stop::StopText;
 use crate::{CancelFlag, EngineError, Generator, Sampling, Sequence, TokenId};
 
@@ -223,21 +224,4 @@ fn likeliest(logits: &[f32], count: usize, total: f32) -> Vec<(TokenId, f32)> {
     }
     order.sort_unstable_by(by_logit);
     order.into_iter().map(|id| (id, logits[id as usize] - total)).collect()
-}
-
-/// Stand-in until the sampler is there.
-struct Sampler;
-impl Sampler {
-    fn new(_: &Sampling) -> Self {
-        Self
-    }
-    fn choose(&mut self, logits: &mut [f32], _: &[TokenId]) -> TokenId {
-        let mut best = 0;
-        for (id, &logit) in logits.iter().enumerate() {
-            if logit > logits[best] {
-                best = id;
-            }
-        }
-        best as TokenId
-    }
 }

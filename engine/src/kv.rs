@@ -39,11 +39,6 @@ impl KvShape {
     fn page_length(self) -> usize {
         self.layers * self.heads * self.head_length()
     }
-
-    /// Bytes of one page.
-    pub(crate) fn page_bytes(self) -> usize {
-        2 * self.page_length()
-    }
 }
 
 /// The pages of one sequence.

@@ -1,5 +1,16 @@
 //! What a file is, told from its bytes. Names only break ties between kinds of plain text.
 
+use std::io::Cursor;
+
+use zip::ZipArchive;
+
+/// Bytes looked at from the beginning of a file.
+const HEAD: usize = 4096;
+/// How far into a file the mark of a PDF may stand.
+const PDF_MARK_WITHIN: usize = 1024;
+/// Most header lines looked at to tell a mail.
+const MAIL_LINES: usize = 60;
+
 /// A format, or the name of one that is recognised but not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -15,6 +26,10 @@ pub enum Format {
     Text,
     /// An Internet message.
     Mail,
+    /// An Office document whose contents are sealed with a password.
+    Sealed,
+    /// Nothing but white space, or not even that.
+    Empty,
     /// Something else; what, in words.
     Unsupported(&'static str),
 }
@@ -29,6 +44,8 @@ impl Format {
             Format::Markdown => "markdown",
             Format::Text => "text",
             Format::Mail => "mail",
+            Format::Sealed => "office",
+            Format::Empty => "empty",
             Format::Unsupported(what) => what,
         }
     }
@@ -36,9 +53,202 @@ impl Format {
 
 /// Tells the format of a file from its bytes; `name` only decides between Markdown and plain text.
 pub fn detect(bytes: &[u8], name: &str) -> Format {
-    let _ = name;
-    if bytes.starts_with(b"%PDF-") {
+    let head = &bytes[..bytes.len().min(HEAD)];
+    if find(&head[..head.len().min(PDF_MARK_WITHIN)], b"%PDF-").is_some() {
         return Format::Pdf;
     }
-    Format::Text
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
+        return in_zip(bytes);
+    }
+    if head.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
+        return in_compound(bytes);
+    }
+    if let Some(what) = by_magic(head) {
+        return Format::Unsupported(what);
+    }
+    if bytes.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
+        return Format::Empty;
+    }
+    if is_binary(head) {
+        return Format::Unsupported("binary data");
+    }
+    let start = readable(head);
+    if is_html(&start) {
+        return Format::Html;
+    }
+    if is_mail(&start) {
+        return Format::Mail;
+    }
+    let lower = name.to_lowercase();
+    let markdown = [".md", ".markdown", ".mdown", ".mkd"].iter().any(|end| lower.ends_with(end));
+    if markdown { Format::Markdown } else { Format::Text }
+}
+
+fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    bytes.windows(mark.len()).position(|window| window == mark)
+}
+
+const MAGIC: [(&[u8], &str); 20] = [
+    (b"{\\rtf", "rich text (RTF)"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"BM", "a BMP image"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90", "a program"),
+    (b"%!PS", "PostScript"),
+    (b"SQLite format 3\0", "a SQLite database"),
+    (b"GGUF", "a language model"),
+    (b"ID3", "sound"),
+    (b"OggS", "sound"),
+];
+
+fn by_magic(head: &[u8]) -> Option<&'static str> {
+    if head.starts_with(b"RIFF") {
+        return Some(if head.get(8..12) == Some(b"WEBP") { "a WebP image" } else { "sound or film" });
+    }
+    if head.get(4..8) == Some(b"ftyp") {
+        return Some("film");
+    }
+    // A bitmap has zeros in its header where text has none.
+    let found = MAGIC.iter().find(|(magic, _)| head.starts_with(magic))?;
+    (found.0 != b"BM" || head.get(6..10) == Some(&[0; 4])).then_some(found.1)
+}
+
+fn in_zip(bytes: &[u8]) -> Format {
+    let Ok(archive) = ZipArchive::new(Cursor::new(bytes)) else {
+        // An archive whose directory is broken is told by the names at its entries.
+        let docx = find(&bytes[..bytes.len().min(1 << 16)], b"word/").is_some();
+        return if docx { Format::Docx } else { Format::Unsupported("a damaged zip archive") };
+    };
+    let has = |start: &str| archive.file_names().filter_map(Result::ok).any(|name| name.starts_with(start));
+    if has("word/document") || (has("word/") && has("[Content_Types].xml")) {
+        Format::Docx
+    } else if has("xl/") {
+        Format::Unsupported("a spreadsheet (XLSX)")
+    } else if has("ppt/") {
+        Format::Unsupported("a presentation (PPTX)")
+    } else if has("mimetype") {
+        Format::Unsupported("an OpenDocument or EPUB file")
+    } else {
+        Format::Unsupported("a zip archive")
+    }
+}
+
+fn in_compound(bytes: &[u8]) -> Format {
+    let wide = |name: &str| -> Vec<u8> { name.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let holds = |name: &str| find(bytes, &wide(name)).is_some();
+    if holds("EncryptedPackage") {
+        Format::Sealed
+    } else if holds("WordDocument") {
+        Format::Unsupported("an old Word document (DOC)")
+    } else if holds("Workbook") || holds("Book") {
+        Format::Unsupported("an old spreadsheet (XLS)")
+    } else if holds("PowerPoint Document") {
+        Format::Unsupported("an old presentation (PPT)")
+    } else if holds("__properties_version1.0") {
+        Format::Unsupported("an Outlook message (MSG)")
+    } else {
+        Format::Unsupported("a compound file")
+    }
+}
+
+/// Whether bytes are neither text in a common encoding nor UTF-16.
+fn is_binary(head: &[u8]) -> bool {
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return false;
+    }
+    let odd = head.iter().filter(|b| **b < 9 || (14..27).contains(*b) || (28..32).contains(*b)).count();
+    let zeros = |parity: usize| head.iter().skip(parity).step_by(2).filter(|b| **b == 0).count();
+    let half = head.len() / 2;
+    let wide = (zeros(0) * 3 > half && zeros(1) * 20 < half) || (zeros(1) * 3 > half && zeros(0) * 20 < half);
+    odd * 20 > head.len() && !wide
+}
+
+/// The beginning of a text, whatever its encoding, in lower case, for looking at only.
+fn readable(head: &[u8]) -> String {
+    let bytes: Vec<u8> = head.iter().copied().filter(|b| *b != 0).collect();
+    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    text.trim_start_matches(['\u{feff}', '\u{fffd}']).trim_start().to_owned()
+}
+
+fn is_html(start: &str) -> bool {
+    let mut text = start;
+    loop {
+        let end = if text.starts_with("<!--") {
+            text.find("-->").map(|at| at + 3)
+        } else if text.starts_with("<?xml") {
+            text.find("?>").map(|at| at + 2)
+        } else {
+            None
+        };
+        match end {
+            Some(end) => text = text[end..].trim_start(),
+            None => break,
+        }
+    }
+    let opens = [
+        "<!doctype html",
+        "<html",
+        "<head",
+        "<body",
+        "<title",
+        "<meta",
+        "<table",
+        "<div",
+        "<p>",
+        "<h1",
+        "<script",
+        "<style",
+    ];
+    if opens.iter().any(|open| text.starts_with(open)) {
+        return true;
+    }
+    text.starts_with('<') && (text.contains("<html") || text.contains("<body"))
+}
+
+const MAIL_FIELDS: [&str; 14] = [
+    "from",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "received",
+    "message-id",
+    "mime-version",
+    "return-path",
+    "delivered-to",
+    "reply-to",
+    "content-type",
+    "sender",
+    "x-mailer",
+];
+
+/// Whether a text begins with the header of a message: known fields and nothing else before the first empty line.
+fn is_mail(start: &str) -> bool {
+    let mut known = 0;
+    for (nth, line) in start.lines().take(MAIL_LINES).enumerate() {
+        if line.trim().is_empty() {
+            break;
+        }
+        // Folded lines go on; the separator line of a mailbox file may come first.
+        if nth > 0 && line.starts_with([' ', '\t']) || nth == 0 && line.starts_with("from ") {
+            continue;
+        }
+        let Some((field, _)) = line.split_once(':') else { return false };
+        let sound = !field.is_empty() && field.trim_end().bytes().all(|b| b.is_ascii_graphic());
+        if !sound {
+            return false;
+        }
+        known += usize::from(MAIL_FIELDS.contains(&field.trim()));
+    }
+    known >= 2
 }

@@ -27,7 +27,12 @@
 //! ```
 
 mod detect;
+mod docx;
 mod event;
+mod flow;
+mod html;
+mod mail;
+mod markdown;
 mod marks;
 mod page;
 mod passages;

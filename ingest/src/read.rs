@@ -172,8 +172,13 @@ fn dispatch(bytes: Arc<Vec<u8>>, format: Format, sink: &mut Sink<'_>) -> Result<
     }
     match format {
         Format::Pdf => crate::pdf::read(bytes, sink),
+        Format::Docx => crate::docx::read(&bytes, sink),
+        Format::Html => crate::html::read(&bytes, sink),
+        Format::Markdown => crate::markdown::read(&bytes, sink),
         Format::Text => crate::text::read(&bytes, sink),
-        Format::Unsupported("empty") => Err(Fault::new(FaultCode::Empty, "the file is empty")),
-        other => Err(Fault::new(FaultCode::Unsupported, format!("{} is not read", other.as_str()))),
+        Format::Mail => crate::mail::read(&bytes, sink),
+        Format::Sealed => Err(Fault::new(FaultCode::Encrypted, "the document needs a password")),
+        Format::Empty => Err(Fault::new(FaultCode::Empty, "the file is empty")),
+        Format::Unsupported(what) => Err(Fault::new(FaultCode::Unsupported, format!("{what}, which is not read"))),
     }
 }

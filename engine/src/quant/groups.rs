@@ -9,8 +9,8 @@ pub struct Group {
     pub quants: [u8; GROUP],
     /// The scale of the first and of the last 16 values; equal for all types but `Q6_K`.
     pub scales: [f32; 2],
-    /// What is added to each value.
-    pub bias: f32,
+    /// What is added to each value, for the types that add something.
+    pub bias: Option<f32>,
 }
 
 impl Group {
@@ -18,7 +18,7 @@ impl Group {
     pub(super) fn expand(&self, offset: i32, out: &mut [f32]) {
         for (index, (value, &quant)) in out.iter_mut().zip(&self.quants).enumerate() {
             let scaled = self.scales[index / 16] * (i32::from(quant) - offset) as f32;
-            *value = scaled + self.bias;
+            *value = self.bias.map_or(scaled, |bias| scaled + bias);
         }
     }
 }
@@ -28,15 +28,15 @@ impl Group {
 /// `block` holds exactly `kind.block_bytes()` bytes, and `index` counts groups within the block.
 pub fn group(kind: WeightType, block: &[u8], index: usize) -> Group {
     match kind {
-        WeightType::Q4_0 => simple(&block[2..], |qs| nibbles(qs), half(block, 0), 0.0),
-        WeightType::Q4_1 => simple(&block[4..], |qs| nibbles(qs), half(block, 0), half(block, 2)),
-        WeightType::Q5_0 => simple(&block[2..], |qs| five_bits(qs), half(block, 0), 0.0),
-        WeightType::Q5_1 => simple(&block[4..], |qs| five_bits(qs), half(block, 0), half(block, 2)),
-        WeightType::Q8_0 => simple(&block[2..], |qs| signed_bytes(qs), half(block, 0), 0.0),
+        WeightType::Q4_0 => simple(&block[2..], |qs| nibbles(qs), half(block, 0), None),
+        WeightType::Q4_1 => simple(&block[4..], |qs| nibbles(qs), half(block, 0), Some(half(block, 2))),
+        WeightType::Q5_0 => simple(&block[2..], |qs| five_bits(qs), half(block, 0), None),
+        WeightType::Q5_1 => simple(&block[4..], |qs| five_bits(qs), half(block, 0), Some(half(block, 2))),
+        WeightType::Q8_0 => simple(&block[2..], |qs| signed_bytes(qs), half(block, 0), None),
         WeightType::Q4_K | WeightType::Q5_K => k_group(kind, block, index),
         WeightType::Q6_K => six_bits(block, index),
         WeightType::F32 | WeightType::F16 | WeightType::BF16 => {
-            Group { quants: [0; GROUP], scales: [f32::NAN; 2], bias: 0.0 }
+            Group { quants: [0; GROUP], scales: [f32::NAN; 2], bias: None }
         }
     }
 }
@@ -46,7 +46,7 @@ fn half(block: &[u8], at: usize) -> f32 {
     half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-fn simple(body: &[u8], quants: impl Fn(&[u8]) -> [u8; GROUP], scale: f32, bias: f32) -> Group {
+fn simple(body: &[u8], quants: impl Fn(&[u8]) -> [u8; GROUP], scale: f32, bias: Option<f32>) -> Group {
     Group { quants: quants(body), scales: [scale; 2], bias }
 }
 
@@ -101,7 +101,7 @@ fn k_group(kind: WeightType, block: &[u8], index: usize) -> Group {
             *quant |= (block[16 + at] >> index & 1) << 4;
         }
     }
-    Group { quants, scales: [half(block, 0) * f32::from(scale); 2], bias: -(half(block, 2) * f32::from(min)) }
+    Group { quants, scales: [half(block, 0) * f32::from(scale); 2], bias: Some(-(half(block, 2) * f32::from(min))) }
 }
 
 fn six_bits(block: &[u8], index: usize) -> Group {
@@ -113,5 +113,5 @@ fn six_bits(block: &[u8], index: usize) -> Group {
         *quant = low >> (part / 2 * 4) & 15 | (high >> (2 * part) & 3) << 4;
     }
     let scale = |at: usize| half(block, 208) * f32::from(block[192 + 2 * index + at] as i8);
-    Group { quants, scales: [scale(0), scale(1)], bias: 0.0 }
+    Group { quants, scales: [scale(0), scale(1)], bias: None }
 }

@@ -291,22 +291,22 @@ impl Layout {
         }
     }
 
-    fn unpack_scales(self, scales: &[u8], index: usize, lane: usize) -> ([f32; 2], f32) {
+    fn unpack_scales(self, scales: &[u8], index: usize, lane: usize) -> ([f32; 2], Option<f32>) {
         let (unit_bytes, unit_groups) = self.scales.unit();
         let unit = &scales[index / unit_groups * unit_bytes..][..unit_bytes];
         let half = |at: usize| half::f16::from_le_bytes([unit[at + 2 * lane], unit[at + 2 * lane + 1]]).to_f32();
         let within = index % unit_groups * 32;
         match self.scales {
-            ScaleKind::Dense => ([1.0; 2], 0.0),
-            ScaleKind::Plain => ([half(0); 2], 0.0),
-            ScaleKind::Affine => ([half(0); 2], half(32)),
+            ScaleKind::Dense => ([1.0; 2], None),
+            ScaleKind::Plain => ([half(0); 2], None),
+            ScaleKind::Affine => ([half(0); 2], Some(half(32))),
             ScaleKind::Super => {
                 let (scale, min) = (unit[64 + within + lane], unit[64 + within + 16 + lane]);
-                ([half(0) * f32::from(scale); 2], -(half(32) * f32::from(min)))
+                ([half(0) * f32::from(scale); 2], Some(-(half(32) * f32::from(min))))
             }
             ScaleKind::Six => {
                 let scale = |at: usize| half(0) * f32::from(unit[32 + within + at + lane] as i8);
-                ([scale(0), scale(16)], 0.0)
+                ([scale(0), scale(16)], None)
             }
         }
     }

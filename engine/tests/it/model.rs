@@ -1,0 +1,247 @@
+//! Forward passes: against a plain reference, and equal bit for bit however a prompt is cut, batched or spread over threads.
+
+use crate::reference::{Reference, log_softmax};
+use crate::tiny::{Random, TinyModel};
+use cloister_engine::gguf::GgufFile;
+use cloister_engine::kernels::Kernels;
+use cloister_engine::quant::WeightType;
+use cloister_engine::{CancelFlag, EngineError, Generator, LoadOptions, TokenId};
+use std::path::{Path, PathBuf};
+
+pub(crate) fn options(threads: usize) -> LoadOptions {
+    LoadOptions { threads, context_tokens: 512, memory_available_bytes: None }
+}
+
+fn tiny_file(model: &TinyModel) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
+    model.write(file.path(), 11);
+    file
+}
+
+pub(crate) fn tiny(model: &TinyModel) -> Generator {
+    Generator::load(tiny_file(model).path(), &options(2)).unwrap()
+}
+
+/// Every architecture with every weight type.
+fn models() -> impl Iterator<Item = TinyModel> {
+    [TinyModel::LLAMA, TinyModel::QWEN2]
+        .into_iter()
+        .flat_map(|model| WeightType::ALL.into_iter().map(move |kind| TinyModel { kind, ..model }))
+}
+
+fn tokens(count: usize) -> Vec<TokenId> {
+    let mut random = Random::new(5);
+    (0..count).map(|_| random.below(TinyModel::VOCABULARY) as TokenId).collect()
+}
+
+/// The logits after each token, as bits.
+fn rows(model: &Generator, tokens: &[TokenId]) -> Vec<Vec<u32>> {
+    let mut rows = Vec::new();
+    model
+        .score(tokens, &mut |row, logits| {
+            assert_eq!(row, rows.len());
+            rows.push(bits(logits));
+        })
+        .unwrap();
+    rows
+}
+
+fn bits(logits: &[f32]) -> Vec<u32> {
+    logits.iter().map(|logit| logit.to_bits()).collect()
+}
+
+#[test]
+fn float_models_agree_with_the_plain_forward_pass() {
+    for model in [
+        TinyModel::LLAMA,
+        TinyModel::QWEN2,
+        TinyModel { rope_factors: false, tied: false, key_heads: 8, ..TinyModel::LLAMA },
+        TinyModel { width: 160, inner: 96, heads: 4, key_heads: 2, ..TinyModel::QWEN2 },
+    ] {
+        let file = tiny_file(&model);
+        let mut reference = Reference::load(&GgufFile::open(file.path()).unwrap());
+        let generator = Generator::load(file.path(), &options(2)).unwrap();
+        let tokens = tokens(150);
+        let mut worst = 0.0f32;
+        generator
+            .score(&tokens, &mut |row, logits| {
+                let expected = reference.next(tokens[row]);
+                worst = logits.iter().zip(expected).fold(worst, |worst, (a, b)| worst.max((a - b).abs()));
+            })
+            .unwrap();
+        // Keys and values are kept as half floats, with errors of about 5e-4 of their size.
+        assert!(worst < 0.02, "{} {}: {worst}", model.architecture, model.width);
+    }
+}
+
+#[test]
+fn chunks_steps_threads_and_kernels_change_no_bit() {
+    let tokens = tokens(140);
+    for model in models() {
+        let name = format!("{} {}", model.architecture, model.kind.name());
+        let file = tiny_file(&model);
+        let load = |threads, kernels| Generator::load_with(file.path(), &options(threads), kernels).unwrap();
+        let generator = load(2, Kernels::detect());
+        let expected = rows(&generator, &tokens);
+        let cancel = CancelFlag::new();
+        for cuts in [vec![140], vec![1, 139], vec![64, 64, 12], vec![1; 140], vec![5, 7, 2, 120, 3, 3]] {
+            let mut sequence = generator.sequence();
+            for cut in cuts {
+                let start = sequence.len();
+                generator.prefill(&mut sequence, &tokens[start..start + cut], &cancel).unwrap();
+                assert_eq!(bits(generator.logits(&sequence)), expected[sequence.len() - 1], "{name} cut {cut}");
+            }
+        }
+        assert_eq!(rows(&load(1, Kernels::detect()), &tokens), expected, "{name} with one thread");
+        assert_eq!(rows(&load(3, Kernels::detect()), &tokens), expected, "{name} with three threads");
+        for kernels in Kernels::available() {
+            assert_eq!(rows(&load(2, kernels), &tokens[..40]), expected[..40], "{name} {}", kernels.name());
+        }
+    }
+}
+
+#[test]
+fn sequences_in_one_pass_get_what_they_get_alone() {
+    let generator = tiny(&TinyModel { kind: WeightType::Q5_K, ..TinyModel::QWEN2 });
+    let tokens = tokens(200);
+    let cancel = CancelFlag::new();
+    let expected = rows(&generator, &tokens);
+    let mut prefix = generator.sequence();
+    generator.prefill(&mut prefix, &tokens[..100], &cancel).unwrap();
+    let (mut first, mut second, mut third) = (prefix.clone(), generator.sequence(), prefix.clone());
+    third.truncate(70);
+    let mut parts = [(&mut first, &tokens[100..200]), (&mut second, &tokens[..33]), (&mut third, &tokens[70..71])];
+    generator.prefill_many(&mut parts, &cancel).unwrap();
+    for (sequence, length) in [(&first, 200), (&second, 33), (&third, 71), (&prefix, 100)] {
+        assert_eq!(sequence.len(), length);
+        assert_eq!(bits(generator.logits(sequence)), expected[length - 1], "{length} tokens");
+    }
+}
+
+#[test]
+fn a_truncated_sequence_goes_on_as_if_the_rest_had_never_been() {
+    let generator = tiny(&TinyModel::LLAMA);
+    let tokens = tokens(130);
+    let expected = rows(&generator, &tokens);
+    let cancel = CancelFlag::new();
+    let mut sequence = generator.sequence();
+    generator.prefill(&mut sequence, &[7; 300], &cancel).unwrap();
+    for keep in [0, 1, 63, 64, 65, 128] {
+        sequence.truncate(0);
+        generator.prefill(&mut sequence, &tokens[..keep], &cancel).unwrap();
+        generator.prefill(&mut sequence, &[9; 100], &cancel).unwrap();
+        sequence.truncate(keep);
+        assert!(generator.logits(&sequence).is_empty());
+        generator.prefill(&mut sequence, &tokens[keep..], &cancel).unwrap();
+        assert_eq!(bits(generator.logits(&sequence)), expected[129], "kept {keep}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_refused() {
+    let generator = tiny(&TinyModel::LLAMA);
+    let cancel = CancelFlag::new();
+    let mut sequence = generator.sequence();
+    let error = generator.prefill(&mut sequence, &[TinyModel::VOCABULARY as TokenId], &cancel).unwrap_err();
+    assert!(matches!(error, EngineError::InvalidInput(_)), "{error}");
+    let error = generator.prefill(&mut sequence, &[1; 513], &cancel).unwrap_err();
+    assert!(matches!(error, EngineError::ContextFull { tokens: 513, context_tokens: 512 }), "{error}");
+    assert!(sequence.is_empty());
+    let mut other = tiny(&TinyModel::QWEN2).sequence();
+    assert!(matches!(generator.prefill(&mut other, &[1], &cancel), Err(EngineError::InvalidInput(_))));
+    cancel.cancel();
+    assert!(matches!(generator.prefill(&mut sequence, &[1], &cancel), Err(EngineError::Cancelled)));
+    assert!(sequence.is_empty());
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused_in_numbers() {
+    let file = tiny_file(&TinyModel::LLAMA);
+    let options = LoadOptions { memory_available_bytes: Some(100_000), ..options(1) };
+    match Generator::load(file.path(), &options) {
+        Err(EngineError::DoesNotFit { needed_bytes, available_bytes: 100_000, context_tokens: 512 }) => {
+            assert!(needed_bytes > 1_000_000, "{needed_bytes}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn perplexity_scores_the_second_half_of_each_window() {
+    let file = tiny_file(&TinyModel::LLAMA);
+    let generator = Generator::load(file.path(), &options(2)).unwrap();
+    let mut reference = Reference::load(&GgufFile::open(file.path()).unwrap());
+    let tokens = tokens(3 * 64 + 20);
+    let found = generator.perplexity(&tokens, 64, &CancelFlag::new()).unwrap();
+    assert_eq!((found.windows, found.tokens), (3, 3 * 31));
+    let mut loss = 0.0;
+    for window in tokens.chunks_exact(64) {
+        reference.clear();
+        for (at, &token) in window.iter().enumerate().take(63) {
+            let row = log_softmax(&reference.next(token));
+            if at >= 32 {
+                loss -= row[window[at + 1] as usize];
+            }
+        }
+    }
+    let expected = (loss / 93.0).exp();
+    assert!((found.perplexity / expected - 1.0).abs() < 1e-3, "{} {expected}", found.perplexity);
+    assert!(generator.perplexity(&tokens, 500, &CancelFlag::new()).is_err());
+}
+
+/// The model file of a catalogue id, or a line that says why not.
+pub(crate) fn real_model(id: &str) -> Option<PathBuf> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let folder = std::env::var_os("CLOISTER_TEST_MODELS").map_or_else(default, PathBuf::from).join(id);
+    let files = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let found = files.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "gguf"));
+    if found.is_none() {
+        eprintln!("passed over: {id} (no GGUF file in {})", folder.display());
+    }
+    found
+}
+
+/// Walks the greedy path of the plain forward pass in floats and compares the quantised one with it.
+#[test]
+fn smollm2_follows_its_float_self() {
+    let Some(path) = real_model("smollm2-135m-instruct-q4_1") else { return };
+    let generator = Generator::load(&path, &options(2)).unwrap();
+    let mut reference = Reference::load(&GgufFile::open(&path).unwrap());
+    let (mut compared, mut differing, mut errors) = (0, 0, Vec::new());
+    // "The capital of France is", "Once upon a time", and the beginning of a chat turn.
+    for prompt in [&[504, 3575, 282, 4649, 314][..], &[6403, 2163, 253, 655], &[1, 4093, 198, 1780, 314]] {
+        reference.clear();
+        let mut tokens: Vec<TokenId> = prompt.to_vec();
+        let mut expected: Vec<Vec<f64>> = tokens.iter().map(|&token| log_softmax(&reference.next(token))).collect();
+        for _ in 0..24 {
+            let next = order(expected.last().unwrap())[0];
+            tokens.push(next);
+            expected.push(log_softmax(&reference.next(next)));
+        }
+        generator
+            .score(&tokens, &mut |row, logits| {
+                let (found, expected) = (log_softmax(logits), &expected[row]);
+                let best = order(expected);
+                for &id in &best[..10] {
+                    errors.push((found[id as usize] - expected[id as usize]).abs());
+                }
+                if expected[best[0] as usize] - expected[best[1] as usize] >= 0.25 {
+                    compared += 1;
+                    differing += usize::from(order(&found)[0] != best[0]);
+                }
+            })
+            .unwrap();
+    }
+    let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+    eprintln!("{compared} positions with a clear winner, {differing} differ; mean log-probability error {mean:.4}");
+    assert!(compared >= 40, "{compared}");
+    assert_eq!(differing, 0);
+    assert!(mean < 0.12, "{mean}");
+}
+
+/// Token ids, likeliest first.
+fn order(row: &[f64]) -> Vec<TokenId> {
+    let mut ids: Vec<TokenId> = (0..row.len() as TokenId).collect();
+    ids.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
+    ids
+}

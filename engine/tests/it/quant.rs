@@ -1,0 +1,52 @@
+//! The meaning of the weight types, and that packing loses nothing.
+
+use crate::tiny::{Random, random_rows};
+use cloister_engine::pool::Pool;
+use cloister_engine::quant::{Matrix, WeightType, dequantize};
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+#[test]
+fn every_type_means_what_the_reference_says() {
+    let golden = include_str!("golden/quants.txt");
+    let mut seen = Vec::new();
+    for line in golden.lines() {
+        let [name, bytes, expected] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("three fields") };
+        let kind = WeightType::ALL.into_iter().find(|kind| kind.name() == name).unwrap();
+        let (bytes, expected) = (unhex(bytes), unhex(expected));
+        let mut values = vec![0.0f32; expected.len() / 4];
+        assert_eq!(dequantize(kind, &bytes, &mut values), values.len(), "{name}");
+        let found: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(found, expected, "{name}");
+        seen.push(kind);
+    }
+    assert_eq!(seen.len(), WeightType::ALL.len());
+}
+
+#[test]
+fn packing_loses_nothing() {
+    let pool = Pool::new(2);
+    for kind in WeightType::ALL {
+        for (rows, cols) in [(1, 256), (16, 512), (37, 768)] {
+            let bytes = random_rows(kind, rows, cols, &mut Random::new(7));
+            let matrix = Matrix::pack(kind, rows, cols, &bytes, &pool).unwrap();
+            let mut expected = vec![0.0; rows * cols];
+            assert_eq!(dequantize(kind, &bytes, &mut expected), rows * cols);
+            for (row, expected) in expected.chunks(cols).enumerate() {
+                let mut found = vec![0.0; cols];
+                matrix.row_into(row, &mut found);
+                assert_eq!(found, expected, "{} row {row} of {rows}", kind.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let pool = Pool::new(1);
+    for (rows, cols, bytes) in [(2, 32, 35), (2, 33, 36), (0, 32, 0), (2, 0, 0), (usize::MAX, 32, 18)] {
+        assert!(Matrix::pack(WeightType::Q4_0, rows, cols, &vec![0; bytes], &pool).is_err(), "{rows}x{cols}, {bytes}");
+    }
+}
