@@ -1,0 +1,57 @@
+// Files that are being sent, as the list shows them.
+
+import type { Found } from '../lib/files.ts';
+import { type Transfer, UploadQueue } from '../lib/queue.ts';
+import { sendFile } from '../lib/send.ts';
+import { t } from '../messages/index.ts';
+import { announcer } from './announce.svelte.ts';
+import { library } from './library.svelte.ts';
+
+const PARALLEL = 2;
+const TRANSFERS_MAX = 10_000;
+
+class Uploads {
+  /** Copies, so that the list is drawn anew when one of them changes. */
+  transfers = $state.raw<readonly Transfer<File>[]>([]);
+  note = $state<string | null>(null);
+
+  readonly #queue = new UploadQueue<File>({
+    send: sendFile,
+    parallel: PARALLEL,
+    most: TRANSFERS_MAX,
+    onChange: () => {
+      this.transfers = this.#queue.transfers.map((transfer) => ({ ...transfer }));
+    },
+    onSettled: (transfer) => this.#settled(transfer),
+  });
+
+  add(collection: string, found: Found): void {
+    const refused = this.#queue.add(collection, found.files);
+    const cut = found.cut || refused > 0;
+    this.note = t.uploads.note({ files: found.files.length, cut, unreadable: found.unreadable });
+    announcer.say(t.uploads.taken(found.files.length - refused));
+  }
+
+  remove(key: number): void {
+    this.#queue.remove(key);
+  }
+
+  again(key: number, keepDuplicate = false): void {
+    this.#queue.again(key, keepDuplicate);
+  }
+
+  clear(): void {
+    this.#queue.clear();
+    this.note = null;
+  }
+
+  #settled(transfer: Readonly<Transfer<File>>): void {
+    if (transfer.state === 'received' && transfer.document !== null) void library.refreshDocument(transfer.document);
+    if (transfer.state === 'received') void library.refreshCollections();
+    if (transfer.state === 'failed') announcer.say(t.uploads.failed(transfer.name));
+    if (transfer.state === 'duplicate') announcer.say(t.uploads.duplicate(transfer.name, transfer.duplicateOf ?? ''));
+    if (transfer.state === 'unchanged') announcer.say(t.uploads.unchanged(transfer.name));
+  }
+}
+
+export const uploads = new Uploads();
