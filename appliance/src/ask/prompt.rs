@@ -48,22 +48,13 @@ pub(crate) fn reader(heading: &str, text: &str, question: &str) -> Vec<ChatMessa
 
 /// The request to answer from quotes.
 pub(crate) fn writer(quotes: &[Quote<'_>], question: &str) -> Vec<ChatMessage> {
-    let mut user = String::new();
+    let mut parts: Vec<String> = Vec::with_capacity(quotes.len() + 1);
     for (index, quote) in quotes.iter().enumerate() {
-        let fence = fence(quote.text);
-        let number = index + 1;
-        let place = place(quote.passage);
-        user += &format!(
-            "[{number}] {place}
-<quote {fence}>
-{}
-</quote {fence}>
-
-",
-            quote.text
-        );
+        let (number, place, fence) = (index + 1, place(quote.passage), fence(quote.text));
+        parts.push(format!("[{number}] {place}\n<quote {fence}>\n{}\n</quote {fence}>", quote.text));
     }
-    user += &format!("Question: {}\n\n{WRITER_QUESTION}", question.trim());
+    parts.push(format!("Question: {}\n\n{WRITER_QUESTION}", question.trim()));
+    let user = parts.join("\n\n");
     vec![ChatMessage::new("system", WRITER), ChatMessage::new("user", user)]
 }
 

@@ -1,0 +1,74 @@
+//! Asking, with the small models.
+
+use cloister_appliance::{AnswerState, AskEvent, CancelFlag, Error, Question, Role, SearchMode, SearchQuery};
+
+use crate::support::{CONTRACT, Fixture, NOTE, models, operator};
+
+fn question(text: &str) -> Question {
+    Question { collection: Some("c".to_owned()), text: text.to_owned(), ..Default::default() }
+}
+
+#[test]
+fn an_answer_rests_on_quotes_and_has_a_receipt() {
+    let Some(models) = models("an_answer_rests_on_quotes_and_has_a_receipt") else { return };
+    let fixture = Fixture::with_models(&models);
+    let app = fixture.app();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes()), ("note.txt", NOTE.as_bytes())]);
+    let mut events = Vec::new();
+    let asked = question("Which law governs the agreement?");
+    let answer = app.ask(&operator(), &asked, &CancelFlag::new(), &mut |event| events.push(event)).unwrap();
+    assert!(matches!(events.first(), Some(AskEvent::Retrieved { .. })), "evidence comes first");
+    assert_eq!(answer.state, AnswerState::Answered, "{answer:?}");
+    let chars: Vec<char> = CONTRACT.chars().collect();
+    for citation in &answer.citations {
+        assert_eq!(citation.name, "supply.txt");
+        let stored: String = chars[citation.start as usize..citation.end as usize].iter().collect();
+        assert_eq!(citation.quote, stored);
+        assert!(answer.answer.contains(&format!("[{}]", citation.marker)), "{}", answer.answer);
+    }
+    assert!(answer.citations.iter().any(|citation| citation.quote.contains("Delaware")), "{answer:?}");
+    assert_eq!(answer.model.sha256.len(), 64);
+    let kept = app.answer(&operator(), answer.audit).unwrap();
+    assert_eq!((&kept.answer, &kept.citations, kept.state), (&answer.answer, &answer.citations, answer.state));
+    assert_eq!(
+        kept.passages.iter().map(|p| &p.text).collect::<Vec<_>>(),
+        answer.passages.iter().map(|p| &p.text).collect::<Vec<_>>()
+    );
+    let again = app.ask(&operator(), &asked, &CancelFlag::new(), &mut |_| ()).unwrap();
+    assert_eq!(
+        (&again.answer, &again.citations),
+        (&answer.answer, &answer.citations),
+        "the same question, the same bytes"
+    );
+    assert!(again.timings.cached_tokens > answer.timings.cached_tokens, "passages are read once");
+}
+
+#[test]
+fn nothing_is_said_where_nothing_is_known() {
+    let Some(models) = models("nothing_is_said_where_nothing_is_known") else { return };
+    let fixture = Fixture::with_models(&models);
+    let app = fixture.app();
+    app.add_collection(&operator(), "c").unwrap();
+    let empty = app.ask(&operator(), &question("Which law governs?"), &CancelFlag::new(), &mut |_| ()).unwrap();
+    assert_eq!((empty.state, empty.answer.as_str()), (AnswerState::Nothing, ""));
+    fixture.ingest("c", &[("note.txt", NOTE.as_bytes()), ("bad.pdf", b"%PDF-1.7\nnot really")]);
+    let member = fixture.user("ada", Role::Member).caller;
+    let refused = app.ask(&member, &question("What was served?"), &CancelFlag::new(), &mut |_| ());
+    assert!(matches!(refused, Err(Error::NotFound { .. })), "a collection that is not granted is not there");
+    let cancelled = CancelFlag::new();
+    cancelled.cancel();
+    let stopped = app.ask(&operator(), &question("What was served?"), &cancelled, &mut |_| ());
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    assert!(fixture.actions().iter().any(|action| action == "answer failed"));
+}
+
+#[test]
+fn vectors_find_what_words_do_not() {
+    let Some(models) = models("vectors_find_what_words_do_not") else { return };
+    let fixture = Fixture::with_models(&models);
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes()), ("note.txt", NOTE.as_bytes())]);
+    let query =
+        SearchQuery { text: "beverages and flowers".to_owned(), mode: SearchMode::Vector, ..Default::default() };
+    let found = fixture.app().search(&operator(), &query).unwrap();
+    assert_eq!(found.passages[0].name, "note.txt");
+}

@@ -1,0 +1,119 @@
+//! Taking in, viewing, searching, removing.
+
+use cloister_appliance::{DocumentStatus, ErrorKind, SearchMode, SearchQuery, UploadOptions};
+
+use crate::support::{CONTRACT, Fixture, NOTE, operator};
+
+#[test]
+fn each_file_gets_its_result() {
+    let fixture = Fixture::bare();
+    let statuses = |files: &[(&str, &[u8])]| -> Vec<(String, &'static str)> {
+        fixture.ingest("c", files).into_iter().map(|result| (result.name, result.status)).collect()
+    };
+    let row = |name: &str, status| (name.to_owned(), status);
+    let first = statuses(&[("a.txt", CONTRACT.as_bytes()), ("empty.txt", b""), ("sub/b.txt", NOTE.as_bytes())]);
+    assert_eq!(first, [row("a.txt", "added"), row("empty.txt", "failed"), row("sub/b.txt", "added")]);
+    let again = statuses(&[
+        ("a.txt", CONTRACT.as_bytes()),
+        ("sub/b.txt", b"The pond is deep."),
+        ("c.txt", CONTRACT.as_bytes()),
+    ]);
+    assert_eq!(again, [row("a.txt", "unchanged"), row("c.txt", "duplicate"), row("sub/b.txt", "updated")]);
+    let detail = fixture.app().document(&operator(), "a.txt", Some("c")).unwrap();
+    assert_eq!(detail.names, ["a.txt", "c.txt"]);
+    let changed = fixture.app().document(&operator(), "sub/b.txt", Some("c")).unwrap();
+    assert_eq!((changed.info.version, changed.versions.len()), (2, 2));
+    assert_eq!(fixture.app().document_text(&operator(), "sub/b.txt", None).unwrap(), "The pond is deep.");
+}
+
+#[test]
+fn a_failed_file_says_why_and_disturbs_no_other() {
+    let fixture = Fixture::bare();
+    let results = fixture.ingest(
+        "c",
+        &[
+            ("bad.pdf", b"%PDF-1.7\nnot really"),
+            ("good.txt", CONTRACT.as_bytes()),
+            ("odd.bin", &[0, 159, 146, 150, 0, 1, 2, 3]),
+        ],
+    );
+    let codes: Vec<Option<&str>> =
+        results.iter().map(|result| result.error.as_ref().map(|error| error.code.as_str())).collect();
+    assert_eq!(codes, [Some("damaged"), None, Some("unsupported")]);
+    assert!(results[1].passages > 0);
+    let failed = fixture.app().document(&operator(), "bad.pdf", Some("c")).unwrap().info;
+    assert_eq!(failed.status, DocumentStatus::Failed);
+    assert_eq!(failed.error.unwrap().code, "damaged");
+}
+
+#[test]
+fn text_and_offsets_are_the_file_s_own() {
+    let fixture = Fixture::bare();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes()), ("note.txt", NOTE.as_bytes())]);
+    let app = fixture.app();
+    assert_eq!(app.document_text(&operator(), "supply.txt", None).unwrap(), CONTRACT);
+    let query = SearchQuery { text: "notice to terminate".to_owned(), mode: SearchMode::Keyword, ..Default::default() };
+    let found = app.search(&operator(), &query).unwrap();
+    let best = &found.passages[0];
+    let chars: Vec<char> = CONTRACT.chars().collect();
+    assert_eq!(best.text, chars[best.start as usize..best.end as usize].iter().collect::<String>());
+    assert_eq!((best.rank, best.page, best.name.as_str()), (1, 1, "supply.txt"));
+    assert_eq!((found.coverage.documents, found.coverage.unread.len()), (2, 0));
+    let scoped = SearchQuery { documents: vec!["note.txt".to_owned()], ..query.clone() };
+    assert!(app.search(&operator(), &scoped).unwrap().passages.iter().all(|passage| passage.name == "note.txt"));
+    let lost = SearchQuery { documents: vec!["gone.txt".to_owned()], ..query };
+    assert_eq!(app.search(&operator(), &lost).unwrap_err().kind(), ErrorKind::NotFound);
+    let page = app.document_page(&operator(), &best.document, 1).unwrap();
+    assert_eq!((page.start, page.text.as_str()), (0, CONTRACT));
+}
+
+const MAIL: &str = "From: Ada <ada@example.org>\r\nTo: Eve <eve@example.org>\r\nSubject: The pond\r\nDate: Mon, 6 Jan 2020 10:00:00 +0000\r\n\
+    MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nSee the attached measurements.\r\n\
+    --b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=\"depth.txt\"\r\n\r\nThe pond is 140 cm deep.\r\n--b--\r\n";
+
+#[test]
+fn attachments_become_documents_of_their_own() {
+    let fixture = Fixture::bare();
+    let results = fixture.ingest("c", &[("mail.eml", MAIL.as_bytes())]);
+    let names: Vec<(&str, &str)> = results.iter().map(|result| (result.name.as_str(), result.status)).collect();
+    assert_eq!(names, [("mail.eml", "added"), ("mail.eml/depth.txt", "added")]);
+    let text = fixture.app().document_text(&operator(), "mail.eml/depth.txt", Some("c")).unwrap();
+    assert!(text.contains("140 cm"), "{text}");
+}
+
+#[test]
+fn removal_leaves_nothing_and_a_certificate() {
+    let fixture = Fixture::bare();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes())]);
+    let app = fixture.app();
+    let removed = app.remove_document(&operator(), "supply.txt", Some("c")).unwrap();
+    assert_eq!((removed.probe_hits, removed.bytes), (0, CONTRACT.len() as u64));
+    assert!(removed.passages > 0);
+    let query = SearchQuery { text: "Delaware".to_owned(), ..Default::default() };
+    assert!(app.search(&operator(), &query).unwrap().passages.is_empty());
+    let actions = fixture.actions();
+    for wanted in ["document.remove ok", "document.removed ok"] {
+        assert!(actions.iter().any(|action| action == wanted), "{wanted} is not in {actions:?}");
+    }
+}
+
+#[test]
+fn uploads_have_limits() {
+    let fixture = Fixture::bare();
+    let app = fixture.app();
+    app.add_collection(&operator(), "c").unwrap();
+    let options = UploadOptions::default();
+    let refused = |name: &str| app.upload(&operator(), "c", name, &mut &b"x"[..], &options).unwrap_err().kind();
+    for name in ["", "../x", "a/../../b", "a\u{7}b"] {
+        assert_eq!(refused(name), ErrorKind::Invalid, "{name:?}");
+    }
+    let mut config = fixture.config();
+    config.data_dir = fixture.dir.path().join("small");
+    config.upload_bytes_max = 1000;
+    let small = cloister_appliance::Appliance::open(config).unwrap();
+    small.add_collection(&operator(), "c").unwrap();
+    let error = small.upload(&operator(), "c", "x.txt", &mut std::io::repeat(b'x'), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    let listed = small.documents(&operator(), "c", None, 10).unwrap();
+    assert!(listed.documents.is_empty(), "nothing is left of it");
+}
