@@ -63,7 +63,7 @@ impl Attention<'_> {
 
     fn strips(&self, threads: usize, rows_max: usize, spans: &[Span<'_>]) -> Vec<Strip> {
         let rows_total: usize = spans.iter().map(|span| span.tokens * self.heads).sum();
-        let width = (rows_total / (threads * PIECES_PER_THREAD)).clamp(1, rows_max);
+        let width = (rows_total / (threads * PIECES_PER_THREAD)).max(1).next_power_of_two().min(rows_max);
         let mut strips = Vec::new();
         for (span_index, span) in spans.iter().enumerate() {
             let key_heads = span.cache.shape().heads;
@@ -96,7 +96,9 @@ impl Attention<'_> {
             (token, (token * self.heads + strip.key_head * group + row % group) * shape.dim)
         };
         let rows = strip.first..strip.first + strip.count;
-        let mut lengths = [0; 8];
+        // Lanes that are filled up to a power of two see one key, and nobody reads what they get.
+        let lanes = strip.count.next_power_of_two();
+        let mut lengths = [1; 8];
         scratch.queries.clear();
         for (row, length) in rows.clone().zip(&mut lengths) {
             let (token, at) = place(row);
@@ -108,9 +110,10 @@ impl Attention<'_> {
             scratch.queries[first..].iter_mut().for_each(|value| *value *= self.scale);
             scratch.queries.resize(first + shape.stored_dim(), 0.0);
         }
+        scratch.queries.resize(lanes * shape.stored_dim(), 0.0);
         kernels.run(AttendTask {
             dim: shape.stored_dim(),
-            lengths: &lengths[..strip.count],
+            lengths: &lengths[..lanes],
             pages: span.cache.head(self.layer, strip.key_head),
             scratch,
         });

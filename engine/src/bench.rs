@@ -51,7 +51,9 @@ pub fn decode_batch(
     model.prefill(&mut first, &tokens[..depth], &cancel)?;
     let mut sequences = vec![first; batch.max(1)];
     measure(size * batch.max(1), runs, || {
-        sequences.iter_mut().for_each(|sequence| sequence.truncate(depth));
+        for sequence in &mut sequences {
+            sequence.truncate(depth);
+        }
         for token in tokens[depth..].chunks(1) {
             let mut parts: Vec<_> = sequences.iter_mut().map(|sequence| (sequence, token)).collect();
             model.prefill_many(&mut parts, &cancel)?;

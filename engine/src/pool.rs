@@ -273,7 +273,6 @@ impl<'a, T> Disjoint<'a, T> {
     ///
     /// # Safety
     /// No two parts that are alive at the same time may overlap.
-    #[expect(clippy::mut_from_ref, reason = "the caller vouches that parts do not overlap")]
     pub(crate) unsafe fn part(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.length, "a part beyond its slice");
         // SAFETY: the range lies in the slice (checked above), which is borrowed for `'a`; overlap is the caller's part.

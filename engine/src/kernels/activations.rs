@@ -1,7 +1,8 @@
 //! The inputs of matrix products: quantised once and shared by all matrices that read them.
 //!
-//! Rows are grouped in strips of up to six, and within a strip the values of all rows stand side by side, four columns of a
-//! row in one word: that is how a register tile reads them. Each group of 32 columns has its own scale (largest magnitude
+//! Rows are grouped in strips of six, and within a strip the values of all rows stand side by side, four columns of a row in
+//! one word: that is how a register tile reads them. A strip that is not full has lanes that nobody reads the results of; an
+//! input of few rows is a single strip of one, two, four or six lanes. Each group of 32 columns has its own scale (largest magnitude
 //! divided by 127), kept in full precision.
 #![expect(unsafe_code, reason = "threads fill disjoint strips")]
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
@@ -10,8 +11,17 @@ use super::{Kernels, Simd, Task};
 use crate::pool::{Disjoint, Pool};
 use crate::quant::{GROUP, Matrix};
 
-/// Rows in a strip.
+/// Lanes of a strip.
 pub(super) const STRIP: usize = 6;
+
+/// Lanes of the strips for an input of that many rows.
+pub(super) fn strip_width(rows: usize) -> usize {
+    match rows {
+        0..=2 => rows.max(1),
+        3..=4 => 4,
+        _ => STRIP,
+    }
+}
 /// Words of four columns in a group.
 const QUADS: usize = GROUP / 4;
 
@@ -47,7 +57,7 @@ pub struct Activations {
     floats: Vec<f32>,
 }
 
-/// One strip of `W` rows in integers; all slices are indexed by group.
+/// One strip of `W` lanes in integers; all slices are indexed by group.
 pub(super) struct IntegerStrip<'a, const W: usize> {
     /// Four signed columns in each word.
     pub(super) words: &'a [[[i32; W]; QUADS]],
@@ -83,12 +93,15 @@ impl Activations {
     ) {
         (self.rows, self.cols) = (rows, cols);
         let groups = if needs.integers { cols / GROUP } else { 0 };
-        self.words.resize(rows * groups * QUADS, 0);
-        self.scales.resize(rows * groups, 0.0);
-        self.sums.resize(rows * groups, 0.0);
-        self.negative_totals.resize(rows * groups, 0);
-        self.negative_halves.resize(rows * groups * 2, 0);
-        self.floats.resize(if needs.floats { rows * cols } else { 0 }, 0.0);
+        let width = strip_width(rows);
+        let strips = rows.div_ceil(width);
+        let lanes = strips * width;
+        self.words.resize(lanes * groups * QUADS, 0);
+        self.scales.resize(lanes * groups, 0.0);
+        self.sums.resize(lanes * groups, 0.0);
+        self.negative_totals.resize(lanes * groups, 0);
+        self.negative_halves.resize(lanes * groups * 2, 0);
+        self.floats.resize(if needs.floats { lanes * cols } else { 0 }, 0.0);
         let parts = Parts {
             words: Disjoint::new(&mut self.words),
             scales: Disjoint::new(&mut self.scales),
@@ -97,14 +110,13 @@ impl Activations {
             negative_halves: Disjoint::new(&mut self.negative_halves),
             floats: Disjoint::new(&mut self.floats),
         };
-        pool.run(rows.div_ceil(STRIP), &|index| {
-            let first = index * STRIP;
-            let width = STRIP.min(rows - first);
+        pool.run(strips, &|index| {
+            let first = index * width;
             // SAFETY: `run` gives each strip's number to one call, and strips do not overlap.
             let mut strip = unsafe { parts.strip(first, width, groups, if needs.floats { cols } else { 0 }) };
             let mut row = ROW.take();
             row.resize(cols, 0.0);
-            for lane in 0..width {
+            for lane in 0..width.min(rows - first) {
                 source(first + lane, &mut row);
                 kernels.run(FillRow { row: &row, lane, width, groups, strip: &mut strip });
             }
@@ -115,7 +127,7 @@ impl Activations {
     #[inline(always)]
     pub(super) fn integers<const W: usize>(&self, strip: usize) -> IntegerStrip<'_, W> {
         let groups = self.cols / GROUP;
-        let first = strip * STRIP * groups;
+        let first = strip * W * groups;
         let count = W * groups;
         IntegerStrip {
             words: self.words[first * QUADS..][..count * QUADS].as_chunks::<W>().0.as_chunks::<QUADS>().0,
@@ -126,7 +138,7 @@ impl Activations {
         }
     }
 
-    /// One strip of `W` rows in floats, by column.
+    /// One strip of `W` lanes in floats, by column.
     #[inline(always)]
     pub(super) fn floats<const W: usize>(&self, strip: usize) -> &[[f32; W]] {
         self.floats[strip * STRIP * self.cols..][..W * self.cols].as_chunks::<W>().0

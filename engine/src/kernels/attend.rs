@@ -11,8 +11,6 @@ use crate::kv::PAGE_TOKENS;
 
 /// Keys in a block.
 const BLOCK: usize = 16;
-/// Most query rows in a strip.
-const ROWS_MAX: usize = 8;
 
 /// One head's part of a page: `PAGE_TOKENS` keys in blocks, and as many values. Both as half floats.
 #[derive(Clone, Copy)]
@@ -36,7 +34,7 @@ pub(crate) struct AttendScratch {
 pub(crate) struct AttendTask<'a, P> {
     /// Values of a head, a multiple of 16.
     pub(crate) dim: usize,
-    /// For each row how many keys it sees.
+    /// For each row how many keys it sees, at least one. The number of rows is 1, 2, 4 or 8, and at most `Simd::QUERIES`.
     pub(crate) lengths: &'a [usize],
     pub(crate) pages: P,
     pub(crate) scratch: &'a mut AttendScratch,
@@ -50,12 +48,8 @@ impl<'p, P: Iterator<Item = PageView<'p>> + Clone> Task for AttendTask<'_, P> {
         match self.lengths.len() {
             1 => attend::<S, P, 1>(simd, self),
             2 => attend::<S, P, 2>(simd, self),
-            3 => attend::<S, P, 3>(simd, self),
-            4 => attend::<S, P, 4>(simd, self),
-            5 => attend::<S, P, 5>(simd, self),
-            6 => attend::<S, P, 6>(simd, self),
-            7 => attend::<S, P, 7>(simd, self),
-            ROWS_MAX => attend::<S, P, ROWS_MAX>(simd, self),
+            4 if S::QUERIES >= 4 => attend::<S, P, 4>(simd, self),
+            8 if S::QUERIES >= 8 => attend::<S, P, 8>(simd, self),
             rows => unreachable!("{rows} rows in a strip of attention"),
         }
     }

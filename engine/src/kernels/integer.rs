@@ -42,14 +42,19 @@ pub(super) fn direct<S: Simd, F: Form, const W: usize>(
     for (group, lines) in lines.enumerate() {
         let unit = &scales[group / F::Scales::GROUPS * F::Scales::UNIT..][..F::Scales::UNIT];
         let scales = F::Scales::read(simd, unit, group % F::Scales::GROUPS);
-        let mut sums = start::<S, F, W>(simd, strip, group);
+        let second = usize::from(F::Scales::HALVES);
+        let mut sums = [start::<S, F, W>(simd, strip, group, 0), start::<S, F, W>(simd, strip, group, second)];
         let words = &strip.words[group];
         pair::<S, F, 0, W>(simd, lines, words, &mut sums);
         pair::<S, F, 1, W>(simd, lines, words, &mut sums);
         pair::<S, F, 2, W>(simd, lines, words, &mut sums);
         pair::<S, F, 3, W>(simd, lines, words, &mut sums);
-        let (factors, offsets) = (&strip.scales[group], &strip.sums[group]);
-        finish::<S, F, W>(simd, &sums, scales.halves, scales.bias, factors, offsets, &mut result);
+        for (sums, &half) in sums.iter().zip(&scales.halves).take(1 + second) {
+            scale(simd, sums, half, &strip.scales[group], &mut result);
+        }
+        if F::Scales::BIAS {
+            offset(simd, scales.bias, &strip.sums[group], &mut result);
+        }
     }
     result
 }
@@ -75,21 +80,22 @@ fn dot<S: Simd, F: Form>(simd: S, sum: S::Ints, weights: S::Bytes, quad: i32) ->
     if F::Quants::WIDE { simd.dot_wide(sum, weights, quad) } else { simd.dot(sum, weights, quad) }
 }
 
-/// The integer sums before the first product: what the offset of the quants takes away.
+/// The integer sums of one half (the whole group where halves share a scale) before the first product: what the offset of
+/// the quants takes away.
 #[inline(always)]
-fn start<S: Simd, F: Form, const W: usize>(simd: S, strip: &IntegerStrip<'_, W>, group: usize) -> [[S::Ints; W]; 2] {
-    let mut sums = [[simd.ints(0); W]; 2];
+fn start<S: Simd, F: Form, const W: usize>(
+    simd: S,
+    strip: &IntegerStrip<'_, W>,
+    group: usize,
+    half: usize,
+) -> [S::Ints; W] {
+    let mut sums = [simd.ints(0); W];
     if F::OFFSET_LOG2 == 0 || F::Quants::WIDE && S::WIDE_IS_SIGNED {
         return sums;
     }
+    let totals = if F::Scales::HALVES { &strip.negative_halves[group][half] } else { &strip.negative_totals[group] };
     for column in 0..W {
-        if F::Scales::HALVES {
-            let halves = &strip.negative_halves[group];
-            sums[0][column] = shift::<S, F>(simd, simd.ints(halves[0][column]));
-            sums[1][column] = shift::<S, F>(simd, simd.ints(halves[1][column]));
-        } else {
-            sums[0][column] = shift::<S, F>(simd, simd.ints(strip.negative_totals[group][column]));
-        }
+        sums[column] = shift::<S, F>(simd, simd.ints(totals[column]));
     }
     sums
 }
@@ -106,28 +112,26 @@ fn shift<S: Simd, F: Form>(simd: S, value: S::Ints) -> S::Ints {
     }
 }
 
-/// Scales the integer sums of one group and adds them to the result.
+/// Scales the integer sums of one half and adds them to the result.
 #[inline(always)]
-fn finish<S: Simd, F: Form, const W: usize>(
+fn scale<S: Simd, const W: usize>(
     simd: S,
-    sums: &[[S::Ints; W]; 2],
-    halves: [S::Floats; 2],
-    bias: S::Floats,
+    sums: &[S::Ints; W],
+    scale: S::Floats,
     factors: &[f32; W],
-    offsets: &[f32; W],
     result: &mut [S::Floats; W],
 ) {
     for column in 0..W {
-        let factor = simd.floats(factors[column]);
-        let mut value = result[column];
-        value = simd.fma(simd.to_floats(sums[0][column]), simd.mul(halves[0], factor), value);
-        if F::Scales::HALVES {
-            value = simd.fma(simd.to_floats(sums[1][column]), simd.mul(halves[1], factor), value);
-        }
-        if F::Scales::BIAS {
-            value = simd.fma(bias, simd.floats(offsets[column]), value);
-        }
-        result[column] = value;
+        let factor = simd.mul(scale, simd.floats(factors[column]));
+        result[column] = simd.fma(simd.to_floats(sums[column]), factor, result[column]);
+    }
+}
+
+/// Adds the bias of one group.
+#[inline(always)]
+fn offset<S: Simd, const W: usize>(simd: S, bias: S::Floats, sums: &[f32; W], result: &mut [S::Floats; W]) {
+    for column in 0..W {
+        result[column] = simd.fma(bias, simd.floats(sums[column]), result[column]);
     }
 }
 
@@ -186,23 +190,25 @@ pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize>(
     let scales = panel.scales.as_chunks::<T>().0;
     let biases = panel.biases.as_chunks::<T>().0;
     for (group, (lines, words)) in lines.iter().zip(strip.words).enumerate() {
-        let mut sums = [start::<S, F, W>(simd, strip, group); T];
-        for quad in 0..8 {
-            let half = if F::Scales::HALVES { quad / 4 } else { 0 };
-            for tile in 0..T {
-                let weights = simd.load_line(&lines[quad][tile].0);
-                for column in 0..W {
-                    sums[tile][half][column] =
-                        dot::<S, F>(simd, sums[tile][half][column], weights, words[quad][column]);
+        for half in 0..halves {
+            let mut sums = [start::<S, F, W>(simd, strip, group, half); T];
+            for quad in half * 4..8 / (halves - half) {
+                for tile in 0..T {
+                    let weights = simd.load_line(&lines[quad][tile].0);
+                    for column in 0..W {
+                        sums[tile][column] = dot::<S, F>(simd, sums[tile][column], weights, words[quad][column]);
+                    }
                 }
             }
+            for tile in 0..T {
+                let factor = simd.load(&scales[group * halves + half][tile].0);
+                scale(simd, &sums[tile], factor, &strip.scales[group], &mut result[tile]);
+            }
         }
-        for tile in 0..T {
-            let first = simd.load(&scales[group * halves][tile].0);
-            let second = if F::Scales::HALVES { simd.load(&scales[group * halves + 1][tile].0) } else { first };
-            let bias = if F::Scales::BIAS { simd.load(&biases[group][tile].0) } else { first };
-            let (factors, offsets) = (&strip.scales[group], &strip.sums[group]);
-            finish::<S, F, W>(simd, &sums[tile], [first, second], bias, factors, offsets, &mut result[tile]);
+        if F::Scales::BIAS {
+            for tile in 0..T {
+                offset(simd, simd.load(&biases[group][tile].0), &strip.sums[group], &mut result[tile]);
+            }
         }
     }
     result

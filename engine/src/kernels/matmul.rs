@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "threads write disjoint columns of one output")]
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
 
-use super::activations::{Activations, STRIP};
+use super::activations::{Activations, STRIP, strip_width};
 use super::dense::{self, Bf16, Column, F16, F32};
 use super::forms::{Form, Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80};
 use super::integer::{self, Panel};
@@ -103,7 +103,7 @@ macro_rules! by_type {
     };
 }
 
-/// Calls a block with the width of a strip as a constant.
+/// Calls a block with the width of an input's only strip as a constant.
 macro_rules! by_width {
     ($width:expr, $W:ident => $body:expr) => {
         match $width {
@@ -115,16 +115,8 @@ macro_rules! by_width {
                 const $W: usize = 2;
                 $body
             }
-            3 => {
-                const $W: usize = 3;
-                $body
-            }
             4 => {
                 const $W: usize = 4;
-                $body
-            }
-            5 => {
-                const $W: usize = 5;
                 $body
             }
             _ => {
@@ -153,22 +145,22 @@ impl Task for DirectTask<'_, '_> {
 
 #[inline(always)]
 fn direct_forms<S: Simd, F: Form>(simd: S, task: &DirectTask<'_, '_>) {
-    by_width!(task.input.rows(), W => {
+    by_width!(strip_width(task.input.rows()), W => {
         let strip = task.input.integers::<W>(0);
         for tile in task.tiles.clone() {
             let result = integer::direct::<S, F, W>(simd, task.product.weights.tile(tile), &strip);
-            store(simd, task.product, tile, 0, &result);
+            store(simd, task.product, tile, 0, task.input.rows(), &result);
         }
     });
 }
 
 #[inline(always)]
 fn direct_columns<S: Simd, C: Column>(simd: S, task: &DirectTask<'_, '_>) {
-    by_width!(task.input.rows(), W => {
+    by_width!(strip_width(task.input.rows()), W => {
         let strip = task.input.floats::<W>(0);
         for tile in task.tiles.clone() {
             let result = dense::direct::<S, C, W>(simd, task.product.weights.tile(tile).0, strip);
-            store(simd, task.product, tile, 0, &result);
+            store(simd, task.product, tile, 0, task.input.rows(), &result);
         }
     });
 }
@@ -186,87 +178,82 @@ impl Task for PanelTask<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let mut first = self.tiles.start;
-        while first < self.tiles.end {
-            let kind = self.product.weights.kind();
-            if S::TILES == 2 && first + 2 <= self.tiles.end {
-                by_type!(kind, panel_forms_2, panel_columns_2, (simd, &mut self, first));
-                first += 2;
-            } else {
-                by_type!(kind, panel_forms_1, panel_columns_1, (simd, &mut self, first));
-                first += 1;
+        if S::TILES == 2 {
+            by_type!(self.product.weights.kind(), panel_forms_2, panel_columns_2, (simd, &mut self));
+        } else {
+            by_type!(self.product.weights.kind(), panel_forms_1, panel_columns_1, (simd, &mut self));
+        }
+    }
+}
+
+#[inline(always)]
+fn panel_forms_1<S: Simd, F: Form>(simd: S, task: &mut PanelTask<'_, '_>) {
+    panel_forms::<S, F, 1>(simd, task);
+}
+
+#[inline(always)]
+fn panel_forms_2<S: Simd, F: Form>(simd: S, task: &mut PanelTask<'_, '_>) {
+    panel_forms::<S, F, 2>(simd, task);
+}
+
+#[inline(always)]
+fn panel_columns_1<S: Simd, C: Column>(simd: S, task: &mut PanelTask<'_, '_>) {
+    panel_columns::<S, C, 1>(simd, task);
+}
+
+#[inline(always)]
+fn panel_columns_2<S: Simd, C: Column>(simd: S, task: &mut PanelTask<'_, '_>) {
+    panel_columns::<S, C, 2>(simd, task);
+}
+
+/// `T` tiles at a time; where the last ones are fewer, the last is computed again in the place of those that are missing.
+#[inline(always)]
+fn panel_forms<S: Simd, F: Form, const T: usize>(simd: S, task: &mut PanelTask<'_, '_>) {
+    for first in task.tiles.clone().step_by(T) {
+        for place in 0..T {
+            let tile = (first + place).min(task.tiles.end - 1);
+            integer::unpack::<S, F, T>(simd, task.product.weights.tile(tile), place, task.panel);
+        }
+        for strip in 0..task.input.rows().div_ceil(STRIP) {
+            let view = task.input.integers::<STRIP>(strip);
+            let result = integer::panel::<S, F, T, STRIP>(simd, task.panel, &view);
+            for (tile, result) in (first..task.tiles.end).zip(&result) {
+                store(simd, task.product, tile, strip * STRIP, task.input.rows(), result);
             }
         }
     }
 }
 
 #[inline(always)]
-fn panel_forms_1<S: Simd, F: Form>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
-    panel_forms::<S, F, 1>(simd, task, first);
-}
-
-#[inline(always)]
-fn panel_forms_2<S: Simd, F: Form>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
-    panel_forms::<S, F, 2>(simd, task, first);
-}
-
-#[inline(always)]
-fn panel_columns_1<S: Simd, C: Column>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
-    panel_columns::<S, C, 1>(simd, task, first);
-}
-
-#[inline(always)]
-fn panel_columns_2<S: Simd, C: Column>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
-    panel_columns::<S, C, 2>(simd, task, first);
-}
-
-#[inline(always)]
-fn panel_forms<S: Simd, F: Form, const T: usize>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
-    for place in 0..T {
-        integer::unpack::<S, F, T>(simd, task.product.weights.tile(first + place), place, task.panel);
-    }
-    let rows = task.input.rows();
-    for strip in 0..rows.div_ceil(STRIP) {
-        by_width!(rows - strip * STRIP, W => {
-            let view = task.input.integers::<W>(strip);
-            let result = integer::panel::<S, F, T, W>(simd, task.panel, &view);
-            for (place, result) in result.iter().enumerate() {
-                store(simd, task.product, first + place, strip * STRIP, result);
+fn panel_columns<S: Simd, C: Column, const T: usize>(simd: S, task: &mut PanelTask<'_, '_>) {
+    for first in task.tiles.clone().step_by(T) {
+        for place in 0..T {
+            let tile = task.product.weights.tile((first + place).min(task.tiles.end - 1)).0;
+            dense::unpack::<S, C, T>(simd, tile, task.input.cols(), place, &mut task.panel.scales);
+        }
+        for strip in 0..task.input.rows().div_ceil(STRIP) {
+            let view = task.input.floats::<STRIP>(strip);
+            let result = dense::panel::<S, T, STRIP>(simd, &task.panel.scales, view);
+            for (tile, result) in (first..task.tiles.end).zip(&result) {
+                store(simd, task.product, tile, strip * STRIP, task.input.rows(), result);
             }
-        });
+        }
     }
 }
 
-#[inline(always)]
-fn panel_columns<S: Simd, C: Column, const T: usize>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
-    let (rows, cols) = (task.input.rows(), task.input.cols());
-    for place in 0..T {
-        let tile = task.product.weights.tile(first + place).0;
-        dense::unpack::<S, C, T>(simd, tile, cols, place, &mut task.panel.scales);
-    }
-    for strip in 0..rows.div_ceil(STRIP) {
-        by_width!(rows - strip * STRIP, W => {
-            let view = task.input.floats::<W>(strip);
-            let result = dense::panel::<S, T, W>(simd, &task.panel.scales, view);
-            for (place, result) in result.iter().enumerate() {
-                store(simd, task.product, first + place, strip * STRIP, result);
-            }
-        });
-    }
-}
-
-/// Writes the 16 outputs of `tile` for the rows from `first_row` on.
+/// Writes the 16 outputs of `tile` for the rows from `first_row` on, of which there are `rows` in all.
 #[inline(always)]
 fn store<S: Simd, const W: usize>(
     simd: S,
     product: &Shared<'_>,
     tile: usize,
     first_row: usize,
+    rows: usize,
     result: &[S::Floats; W],
 ) {
     let first = tile * TILE_ROWS;
     let width = TILE_ROWS.min(product.weights.rows() - first);
-    for (row, &value) in result.iter().enumerate() {
+    for (row, &value) in result.iter().enumerate().take(rows - first_row) {
         let start = (first_row + row) * product.weights.rows() + first;
         // SAFETY: each tile of each product is computed by one call, and the columns of tiles do not overlap.
         let out = unsafe { product.out.part(start..start + width) };

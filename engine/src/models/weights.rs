@@ -104,7 +104,7 @@ impl<'a> Weights<'a> {
     pub(super) fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix, EngineError> {
         let tensor = self.file.require_tensor(name)?;
         self.check_shape(&tensor, rows, cols)?;
-        Matrix::pack(self.weight_type(&tensor)?, rows, cols, tensor.bytes, self.pool)
+        Matrix::pack(weight_type(&tensor)?, rows, cols, tensor.bytes, self.pool)
             .map_err(|cause| self.file.damaged(format!("tensor {name} cannot be packed: {cause}")))
     }
 
@@ -118,7 +118,7 @@ impl<'a> Weights<'a> {
         let tensor = self.file.require_tensor(name)?;
         self.check_shape(&tensor, 1, length)?;
         let mut values = vec![0.0; length];
-        let written = dequantize(self.weight_type(&tensor)?, tensor.bytes, &mut values);
+        let written = dequantize(weight_type(&tensor)?, tensor.bytes, &mut values);
         if written != length || values.iter().any(|value| !value.is_finite()) {
             return Err(self.file.damaged(format!("tensor {name} holds values that are no numbers")));
         }
@@ -151,9 +151,9 @@ impl<'a> Weights<'a> {
         let what = format!("tensor {} is {found_rows} by {found_cols} instead of {rows} by {cols}", tensor.name);
         Err(self.file.damaged(what))
     }
+}
 
-    fn weight_type(&self, tensor: &TensorView<'_>) -> Result<WeightType, EngineError> {
-        let detail = || format!("{} of tensor {}", tensor.kind.name(), tensor.name);
-        WeightType::from_ggml(tensor.kind.id()).ok_or_else(|| EngineError::unsupported("tensor type", detail()))
-    }
+fn weight_type(tensor: &TensorView<'_>) -> Result<WeightType, EngineError> {
+    let detail = || format!("{} of tensor {}", tensor.kind.name(), tensor.name);
+    WeightType::from_ggml(tensor.kind.id()).ok_or_else(|| EngineError::unsupported("tensor type", detail()))
 }

@@ -27,27 +27,40 @@ impl Group {
 ///
 /// `block` holds exactly `kind.block_bytes()` bytes, and `index` counts groups within the block.
 pub fn group(kind: WeightType, block: &[u8], index: usize) -> Group {
-    match kind {
-        WeightType::Q4_0 => simple(&block[2..], |qs| nibbles(qs), half(block, 0), None),
-        WeightType::Q4_1 => simple(&block[4..], |qs| nibbles(qs), half(block, 0), Some(half(block, 2))),
-        WeightType::Q5_0 => simple(&block[2..], |qs| five_bits(qs), half(block, 0), None),
-        WeightType::Q5_1 => simple(&block[4..], |qs| five_bits(qs), half(block, 0), Some(half(block, 2))),
-        WeightType::Q8_0 => simple(&block[2..], |qs| signed_bytes(qs), half(block, 0), None),
-        WeightType::Q4_K | WeightType::Q5_K => k_group(kind, block, index),
-        WeightType::Q6_K => six_bits(block, index),
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 => {
-            Group { quants: [0; GROUP], scales: [f32::NAN; 2], bias: None }
+    let (scales, bias) = match kind {
+        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => ([half(block, 0); 2], None),
+        WeightType::Q4_1 | WeightType::Q5_1 => ([half(block, 0); 2], Some(half(block, 2))),
+        WeightType::Q4_K | WeightType::Q5_K => {
+            let (scale, min) = k_scale_min(&block[4..16], index);
+            ([half(block, 0) * f32::from(scale); 2], Some(-(half(block, 2) * f32::from(min))))
         }
+        WeightType::Q6_K => {
+            let scale = |at: usize| half(block, 208) * f32::from(block[192 + 2 * index + at] as i8);
+            ([scale(0), scale(1)], None)
+        }
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => ([f32::NAN; 2], None),
+    };
+    Group { quants: quants(kind, block, index), scales, bias }
+}
+
+/// The unsigned quants of a group; see [`group`].
+pub(super) fn quants(kind: WeightType, block: &[u8], index: usize) -> [u8; GROUP] {
+    match kind {
+        WeightType::Q4_0 => nibbles(&block[2..]),
+        WeightType::Q4_1 => nibbles(&block[4..]),
+        WeightType::Q5_0 => five_bits(&block[2..]),
+        WeightType::Q5_1 => five_bits(&block[4..]),
+        WeightType::Q8_0 => signed_bytes(&block[2..]),
+        WeightType::Q4_K => k_nibbles(&block[16..], index),
+        WeightType::Q5_K => k_five_bits(block, index),
+        WeightType::Q6_K => six_bits(block, index),
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => [0; GROUP],
     }
 }
 
 /// The half float at `at`.
 fn half(block: &[u8], at: usize) -> f32 {
     half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
-}
-
-fn simple(body: &[u8], quants: impl Fn(&[u8]) -> [u8; GROUP], scale: f32, bias: Option<f32>) -> Group {
-    Group { quants: quants(body), scales: [scale; 2], bias }
 }
 
 /// 16 bytes: low nibbles are values 0 to 15, high nibbles 16 to 31.
@@ -90,21 +103,26 @@ pub(super) fn k_scale_min(packed: &[u8], index: usize) -> (u8, u8) {
     (scale, min)
 }
 
-fn k_group(kind: WeightType, block: &[u8], index: usize) -> Group {
-    let (scale, min) = k_scale_min(&block[4..16], index);
-    let five = kind == WeightType::Q5_K;
-    let nibbles_at = if five { 48 } else { 16 } + index / 2 * GROUP;
+/// 32 bytes hold a pair of groups: the even one in the low nibbles.
+fn k_nibbles(nibbles: &[u8], index: usize) -> [u8; GROUP] {
     let mut quants = [0; GROUP];
-    for (at, (quant, &byte)) in quants.iter_mut().zip(&block[nibbles_at..nibbles_at + GROUP]).enumerate() {
+    for (quant, &byte) in quants.iter_mut().zip(&nibbles[index / 2 * GROUP..][..GROUP]) {
         *quant = byte >> (index % 2 * 4) & 15;
-        if five {
-            *quant |= (block[16 + at] >> index & 1) << 4;
-        }
     }
-    Group { quants, scales: [half(block, 0) * f32::from(scale); 2], bias: Some(-(half(block, 2) * f32::from(min))) }
+    quants
 }
 
-fn six_bits(block: &[u8], index: usize) -> Group {
+/// As [`k_nibbles`], with the fifth bits in 32 bytes of their own: bit `index` of byte `i` belongs to value `i`.
+fn k_five_bits(block: &[u8], index: usize) -> [u8; GROUP] {
+    let mut quants = k_nibbles(&block[48..], index);
+    for (quant, &byte) in quants.iter_mut().zip(&block[16..48]) {
+        *quant |= (byte >> index & 1) << 4;
+    }
+    quants
+}
+
+/// Low nibbles in 128 bytes and pairs of top bits in 64, each half of the block for itself.
+fn six_bits(block: &[u8], index: usize) -> [u8; GROUP] {
     let (side, part) = (index / 4, index % 4);
     let low = &block[64 * side + GROUP * (part % 2)..][..GROUP];
     let high = &block[128 + GROUP * side..][..GROUP];
@@ -112,6 +130,5 @@ fn six_bits(block: &[u8], index: usize) -> Group {
     for ((quant, &low), &high) in quants.iter_mut().zip(low).zip(high) {
         *quant = low >> (part / 2 * 4) & 15 | (high >> (2 * part) & 3) << 4;
     }
-    let scale = |at: usize| half(block, 208) * f32::from(block[192 + 2 * index + at] as i8);
-    Group { quants, scales: [scale(0), scale(1)], bias: None }
+    quants
 }

@@ -11,7 +11,7 @@
 //! Behind the quants of a tile stand its scales, as they are in the file, regrouped by row. Dense types are kept column by
 //! column, 16 rows each. Packing loses nothing: every value comes out as it went in.
 
-use super::{GROUP, Group, SUPER, WeightType, group, groups};
+use super::{GROUP, Group, SUPER, WeightType, groups};
 use crate::pool::Pool;
 use memmap2::MmapMut;
 
@@ -86,7 +86,7 @@ impl Matrix {
     /// When the byte count does not belong to the shape, `cols` is no whole number of blocks, or there is no memory.
     pub fn pack(kind: WeightType, rows: usize, cols: usize, bytes: &[u8], pool: &Pool) -> std::io::Result<Self> {
         let row_bytes = cols / kind.block_values() * kind.block_bytes();
-        let whole = cols % kind.block_values() == 0 && rows > 0 && cols > 0;
+        let whole = cols.is_multiple_of(kind.block_values()) && rows > 0 && cols > 0;
         if !whole || row_bytes.checked_mul(rows) != Some(bytes.len()) {
             return Err(std::io::Error::new(
                 std::io::ErrorKind::InvalidData,
@@ -215,7 +215,7 @@ impl Layout {
             for index in 0..groups_in_block {
                 let at = (number * groups_in_block + index) * quant_bytes(self.kind);
                 self.pack_quants(
-                    &group(self.kind, block, index).quants,
+                    &groups::quants(self.kind, block, index),
                     lane,
                     &mut quants[at..][..quant_bytes(self.kind)],
                 );
@@ -223,20 +223,33 @@ impl Layout {
         }
     }
 
+    /// Puts the 32 quants of one row to their places, four columns at a time.
     fn pack_quants(self, values: &[u8; GROUP], lane: usize, lines: &mut [u8]) {
         let bits = quant_bytes(self.kind) / LINE;
-        for (index, &value) in values.iter().enumerate() {
-            let (quad, byte) = (index / 4, lane * 4 + index % 4);
-            if bits == 8 {
-                lines[quad * LINE + byte] = value;
-                continue;
+        let mut quads = [0u32; 8];
+        for (quad, bytes) in quads.iter_mut().zip(values.as_chunks::<4>().0) {
+            *quad = u32::from_le_bytes(*bytes);
+        }
+        let mut put = |line: usize, word: u32| {
+            lines[line * LINE + 4 * lane..][..4].copy_from_slice(&word.to_le_bytes());
+        };
+        if bits == 8 {
+            quads.iter().enumerate().for_each(|(line, &quad)| put(line, quad));
+            return;
+        }
+        for line in 0..4 {
+            put(line, quads[line] & 0x0f0f_0f0f | (quads[line + 4] & 0x0f0f_0f0f) << 4);
+        }
+        let tops = |range: std::ops::Range<usize>, step: usize| {
+            quads[range].iter().enumerate().fold(0, |word, (at, quad)| word | (quad >> 4 & 0x0f0f_0f0f) << (at * step))
+        };
+        match bits {
+            5 => put(4, tops(0..8, 1)),
+            6 => {
+                put(4, tops(0..4, 2));
+                put(5, tops(4..8, 2));
             }
-            lines[quad % 4 * LINE + byte] |= (value & 15) << (quad / 4 * 4);
-            match bits {
-                5 => lines[4 * LINE + byte] |= (value >> 4) << quad,
-                6 => lines[(4 + quad / 4) * LINE + byte] |= (value >> 4) << (quad % 4 * 2),
-                _ => {}
-            }
+            _ => {}
         }
     }
 

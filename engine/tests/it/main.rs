@@ -1,5 +1,8 @@
 //! Tests of the engine against the outside: its public interface, reference values, and real models where they are there.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![expect(clippy::print_stderr, reason = "tests say what they passed over and what they measured")]
+
 mod generate;
 mod kernels;
 mod model;

@@ -107,12 +107,12 @@ impl TinyModel {
         let metadata = self.metadata();
         file.extend((tensors.len() as u64).to_le_bytes());
         file.extend((metadata.len() as u64).to_le_bytes());
-        metadata.iter().for_each(|entry| file.extend_from_slice(entry));
+        file.extend(metadata.concat());
         let mut offset = 0u64;
         for (name, kind, dims, data) in &tensors {
             file.extend(text(name));
             file.extend((dims.len() as u32).to_le_bytes());
-            dims.iter().for_each(|dim| file.extend((*dim as u64).to_le_bytes()));
+            file.extend(dims.iter().flat_map(|dim| (*dim as u64).to_le_bytes()));
             file.extend(type_id(*kind).to_le_bytes());
             file.extend(offset.to_le_bytes());
             offset += data.len().next_multiple_of(32) as u64;
