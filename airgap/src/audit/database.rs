@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 
 use super::record::{self, Link};
 use super::tree::Tree;
-use super::{Filter, Order, Record, note};
+use super::{Filter, Record, note};
 use crate::{AirgapError, Hash, PublicKey, SecretKey};
 
 const SCHEMA_VERSION: i64 = 1;
@@ -255,7 +255,7 @@ fn query(filter: &Filter, limit: usize) -> Result<(String, Vec<rusqlite::types::
         conditions.push(condition);
         values.push(value);
     };
-    let newest_first = filter.order == Order::NewestFirst;
+    let newest_first = filter.newest_first;
     if let Some(after) = filter.after {
         add(if newest_first { "seq < ?" } else { "seq > ?" }, i64::try_from(after).unwrap_or(i64::MAX).into());
     }
@@ -302,10 +302,12 @@ pub(super) fn newest_hash(connection: &Connection) -> Result<Hash, AirgapError> 
 
 /// A failure of the database: damage is told apart from what the environment does.
 pub(super) fn failure(action: &'static str, error: &rusqlite::Error) -> AirgapError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            AirgapError::broken(None, format!("the database file is damaged: {error}"))
-        }
-        _ => AirgapError::AuditUnavailable { action, why: error.to_string() },
+    use rusqlite::Error as E;
+    let is_damage = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || matches!(error, E::FromSqlConversionFailure(..) | E::InvalidColumnType(..) | E::IntegralValueOutOfRange(..))
+        || matches!(error, E::Utf8Error(..));
+    if is_damage {
+        return AirgapError::broken(None, format!("the database file is damaged: {error}"));
     }
+    AirgapError::AuditUnavailable { action, why: error.to_string() }
 }

@@ -189,6 +189,7 @@ pub(super) fn no_end() -> AirgapError {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 mod tests {
     use std::sync::Arc;
 

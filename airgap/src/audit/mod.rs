@@ -84,8 +84,8 @@ pub struct Record {
 /// Which records to list. `Default` gives the oldest hundred.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In which order.
-    pub order: Order,
+    /// By number downwards instead of upwards.
+    pub newest_first: bool,
     /// Only records that come behind this number in that order.
     pub after: Option<u64>,
     /// Not before this time (RFC 3339).
@@ -98,16 +98,6 @@ pub struct Filter {
     pub actor: Option<String>,
     /// At most so many records, never more than 1,000; 0 stands for 100.
     pub limit: usize,
-}
-
-/// Order of a listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// By number, upwards.
-    #[default]
-    OldestFirst,
-    /// By number, downwards.
-    NewestFirst,
 }
 
 /// A part of the log.

@@ -62,6 +62,7 @@ fn key_id(name: &str, key: &PublicKey) -> [u8; 4] {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 mod tests {
     use super::*;
 

@@ -52,11 +52,14 @@ impl Tree {
 
 fn hash_parts(parts: &[&[u8]]) -> Hash {
     let mut hasher = Hasher::default();
-    parts.iter().for_each(|part| hasher.update(part));
+    for part in parts {
+        hasher.update(part);
+    }
     hasher.finish().0
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 mod tests {
     use super::*;
 

@@ -85,8 +85,7 @@ impl<R: Read> Container<R> {
         bytes_max: u64,
     ) -> Result<Option<Vec<u8>>, AirgapError> {
         let block = self.block(path)?;
-        let Some(size) =
-            octal(&block[124..135]).filter(|_| block[..path.len() + 1] == *[path.as_bytes(), b"\0"].concat())
+        let Some(size) = octal(&block[124..135]).filter(|_| block[..=path.len()] == *[path.as_bytes(), b"\0"].concat())
         else {
             return Ok(None);
         };

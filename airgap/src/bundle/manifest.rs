@@ -172,7 +172,8 @@ fn signed_bytes(manifest: &[u8]) -> Vec<u8> {
 /// The signature file for these manifest bytes: a comment, the signer's public key, the signature in hexadecimal.
 pub(super) fn sign(manifest: &[u8], key: &SecretKey) -> Vec<u8> {
     let signature = key.sign(&signed_bytes(manifest));
-    let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (halves, _) = signature.as_chunks::<32>();
+    let hex: String = halves.iter().map(|half| Hash(*half).to_string()).collect();
     format!("{SIGNATURE_COMMENT}\n{}\n{hex}\n", key.public().to_line()).into_bytes()
 }
 

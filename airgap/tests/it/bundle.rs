@@ -61,10 +61,14 @@ fn every_changed_byte_is_refused() {
     let made = made();
     let whole = fs::read(&made.bundle).unwrap();
     let changed = made.folder.path().join("changed");
+    let start = whole.windows(12).position(|window| window == b"manifest.sig").unwrap();
+    let signature = start + 512..start + 1024;
     for place in 0..whole.len() {
         let mut bytes = whole.clone();
-        for change in [0x20, 1 << (place % 8)] {
-            bytes[place] = whole[place] ^ change;
+        // Every bit of the signature, one bit of every other byte.
+        let changes = if signature.contains(&place) { 0..8 } else { place % 8..place % 8 + 1 };
+        for bit in changes {
+            bytes[place] = whole[place] ^ (1 << bit);
             fs::write(&changed, &bytes).unwrap();
             refusal(&changed, &made.key.public());
         }
