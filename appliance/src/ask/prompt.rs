@@ -48,21 +48,21 @@ pub(crate) fn reader(heading: &str, text: &str, question: &str) -> Vec<ChatMessa
 
 /// The request to answer from quotes.
 pub(crate) fn writer(quotes: &[Quote<'_>], question: &str) -> Vec<ChatMessage> {
+    let first = quotes.first().map(|quote| &quote.passage.document);
+    let several = quotes.iter().any(|quote| Some(&quote.passage.document) != first);
     let mut parts: Vec<String> = Vec::with_capacity(quotes.len() + 1);
     for (index, quote) in quotes.iter().enumerate() {
-        let (number, place, fence) = (index + 1, place(quote.passage), fence(quote.text));
-        parts.push(format!("[{number}] {place}\n<quote {fence}>\n{}\n</quote {fence}>", quote.text));
+        let (number, fence) = (index + 1, fence(quote.text));
+        let place = if several { format!("From {}:\n", one_line(&quote.passage.name)) } else { String::new() };
+        parts.push(format!("[{number}] <quote {fence}>\n{place}{}\n</quote {fence}>", quote.text));
     }
     parts.push(format!("Question: {}\n\n{WRITER_QUESTION}", question.trim()));
     let user = parts.join("\n\n");
     vec![ChatMessage::new("system", WRITER), ChatMessage::new("user", user)]
 }
 
-/// Where a quote is from, on one line.
-fn place(passage: &Passage) -> String {
-    let heading = super::heading_line(&passage.heading_path);
-    let heading = if heading.is_empty() { heading } else { format!(", {heading}") };
-    format!("{}, page {}{heading}", passage.name.replace(char::is_control, " "), passage.page)
+fn one_line(name: &str) -> String {
+    name.replace(char::is_control, " ")
 }
 
 fn fence(text: &str) -> String {
