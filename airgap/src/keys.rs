@@ -4,6 +4,9 @@
 //! over the letters `Ed`, an eight-byte key number and the 32 bytes of the key. The key number is the start of the
 //! key's SHA-256, so it needs no randomness and cannot disagree with the key. A secret key file has the same form
 //! with its own comment and the 32-byte seed in place of the key; it is not encrypted and is readable by its owner only.
+//!
+//! Keys made elsewhere are read too: the 32 bytes alone in base64 or hexadecimal, and what
+//! `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write (PEM).
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -25,6 +28,10 @@ pub const INSTALLATION_PUBLIC_FILE: &str = "installation.pub";
 const KEY_FILE_BYTES_MAX: u64 = 4096;
 const ALGORITHM: &[u8; 2] = b"Ed";
 const PUBLIC_COMMENT: &str = "untrusted comment: cloister public key ";
+/// What stands before the seed in the PKCS #8 form of RFC 8410, section 7.
+const SECRET_DER: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+/// What stands before the key in the public form of RFC 8410, section 4.
+const PUBLIC_DER: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 const SECRET_COMMENT: &str = "untrusted comment: cloister SECRET key, never give it away ";
 
 /// Fills a buffer with unpredictable bytes; given by the caller because nothing here may reach for the system.
@@ -104,6 +111,7 @@ impl SecretKey {
     pub fn load_or_create(dir: &Path, random: Random<'_>) -> Result<Self, AirgapError> {
         let path = dir.join(INSTALLATION_KEY_FILE);
         let key = if path.try_exists().map_err(|e| AirgapError::io("look for", &path, e))? {
+            check_private(&path)?;
             read_secret(&path)?
         } else {
             let key = Self::generate(random).map_err(|e| AirgapError::io("make a key for", &path, e))?;
@@ -140,11 +148,16 @@ pub fn fingerprint(key: &PublicKey) -> String {
     (0..10).map(|group| &text[group * 4..group * 4 + 4]).collect::<Vec<_>>().join(" ")
 }
 
-/// Reads a public key file (see the module's first lines for its form).
+/// Reads a public key file (see the module's first lines for its forms).
 pub fn read_public(path: &Path) -> Result<PublicKey, AirgapError> {
+    let (comment, bytes) = key_bytes(path, PUBLIC_DER)?;
+    if comment.starts_with(SECRET_COMMENT) {
+        return Err(bad_key(path, "this is a secret key file, a public one is wanted"));
+    }
     // A key made by minisign has a random number, ours is bound to the key: both are read.
-    let (_, bytes) = parse_file(path, "untrusted comment: ")?;
-    PublicKey::from_bytes(&bytes).ok_or_else(|| bad_key(path, "not a usable Ed25519 public key"))
+    let key = bytes.strip_prefix(&ALGORITHM[..]).and_then(|rest| rest.get(8..)).unwrap_or(&bytes);
+    let key = key.try_into().ok().and_then(PublicKey::from_bytes);
+    key.ok_or_else(|| bad_key(path, "not an Ed25519 public key"))
 }
 
 /// Writes a public key file, replacing what is there.
@@ -153,18 +166,31 @@ pub fn write_public(path: &Path, key: &PublicKey) -> Result<(), AirgapError> {
     files::write_atomically(path, text.as_bytes(), 0o644)
 }
 
-/// Reads a secret key file; refused when anyone but its owner may read or write it.
+/// Reads a secret key file (see the module's first lines for its forms).
 pub fn read_secret(path: &Path) -> Result<SecretKey, AirgapError> {
-    let mode = fs::metadata(path).map_err(|e| AirgapError::io("read", path, e))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(bad_key(path, "others may read or write this secret key; run chmod 600 on it"));
+    let (comment, bytes) = key_bytes(path, SECRET_DER)?;
+    if comment.starts_with(PUBLIC_COMMENT) {
+        return Err(bad_key(path, "this is a public key file, a secret one is wanted"));
     }
-    let (number, seed) = parse_file(path, SECRET_COMMENT)?;
-    let key = SecretKey::from_seed(&seed);
-    if key.public().number() != number {
+    let (number, seed) = match bytes.strip_prefix(&ALGORITHM[..]).and_then(|rest| rest.split_at_checked(8)) {
+        Some((number, seed)) if seed.len() == 32 => (Some(number), seed),
+        _ => (None, &bytes[..]),
+    };
+    let seed: &[u8; 32] = seed.try_into().map_err(|_| bad_key(path, "not an Ed25519 secret key"))?;
+    let key = SecretKey::from_seed(seed);
+    if number.is_some_and(|number| key.public().number() != number) {
         return Err(bad_key(path, "the key number does not belong to the key: the file is damaged"));
     }
     Ok(key)
+}
+
+/// Refuses a secret key file that anyone but its owner may read or write.
+pub fn check_private(path: &Path) -> Result<(), AirgapError> {
+    let mode = fs::metadata(path).map_err(|e| AirgapError::io("read", path, e))?.permissions().mode();
+    if mode.trailing_zeros() < 6 {
+        return Err(bad_key(path, "others may read or write this secret key; run chmod 600 on it"));
+    }
+    Ok(())
 }
 
 /// Writes a secret key file, mode 0600. Fails when the file exists, so that a key is never lost.
@@ -182,21 +208,33 @@ pub fn write_secret(path: &Path, key: &SecretKey) -> Result<(), AirgapError> {
     files::sync_parent(path)
 }
 
-fn parse_file(path: &Path, comment: &str) -> Result<([u8; 8], [u8; 32]), AirgapError> {
+/// The comment (or nothing) and the bytes of a key file; of a PEM file the bytes behind its fixed start.
+fn key_bytes(path: &Path, der_start: &[u8]) -> Result<(String, Vec<u8>), AirgapError> {
     let text = files::read_text_limited(path, KEY_FILE_BYTES_MAX)?;
-    let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default();
-    if !first.starts_with(comment) {
-        return Err(bad_key(path, "the first line is not the comment of such a key file"));
+    let is_comment = |line: &&str| line.starts_with("untrusted comment:") || line.starts_with('#');
+    let comment = text.lines().find(is_comment).unwrap_or_default().to_owned();
+    let is_pem = text.starts_with("-----BEGIN ");
+    let body: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !is_comment(line) && !line.starts_with("-----") && !line.is_empty())
+        .collect();
+    let [line] = body[..] else {
+        return Err(bad_key(path, "it must hold one line with an Ed25519 key"));
+    };
+    if let Some(hash) = Hash::parse(line) {
+        return Ok((comment, hash.0.to_vec()));
     }
-    if comment != SECRET_COMMENT && first.starts_with(SECRET_COMMENT) {
-        return Err(bad_key(path, "this is a secret key file, a public one is wanted"));
+    let bytes = BASE64.decode(line).map_err(|_| bad_key(path, "its line is not an Ed25519 key in base64"))?;
+    if !is_pem {
+        return Ok((comment, bytes));
     }
-    lines.next().and_then(decode_line).ok_or_else(|| bad_key(path, "the second line is not an Ed25519 key in base64"))
+    let inner = bytes.strip_prefix(der_start).ok_or_else(|| bad_key(path, "not an Ed25519 key of the kind wanted"))?;
+    Ok((comment, inner.to_vec()))
 }
 
 fn decode_line(line: &str) -> Option<([u8; 8], [u8; 32])> {
-    let bytes = BASE64.decode(line.trim_end()).ok()?;
+    let bytes = BASE64.decode(line).ok()?;
     let rest = bytes.strip_prefix(&ALGORITHM[..])?;
     let (number, key) = rest.split_at_checked(8)?;
     Some((number.try_into().ok()?, key.try_into().ok()?))

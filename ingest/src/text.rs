@@ -24,7 +24,9 @@ pub(crate) fn decode(bytes: &[u8]) -> String {
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned();
     }
-    if let Ok(text) = std::str::from_utf8(bytes) {
+    if !bytes.contains(&0)
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
         return text.to_owned();
     }
     guess(bytes).decode_without_bom_handling(bytes).0.into_owned()

@@ -7,6 +7,7 @@
 //! PREFIX/data/               for the unit's data, made when missing, never touched otherwise
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
@@ -42,8 +43,10 @@ pub struct InstallReport {
 /// # Errors
 /// `BundleRefused` names the member at fault, `NoSpace` and `InUse` say so before anything is written.
 pub fn install(bundle: &Path, prefix: &Path, key: &PublicKey) -> Result<InstallReport, AirgapError> {
+    check_prefix(prefix)?;
     files::create_dirs(prefix)?;
     let prefix = prefix.canonicalize().map_err(|e| AirgapError::io("find", prefix, e))?;
+    check_prefix(&prefix)?;
     let _lock = lock(&prefix)?;
     let (manifest, _) = verify::open(bundle, key)?;
     let versions = prefix.join("versions");
@@ -59,6 +62,16 @@ pub fn install(bundle: &Path, prefix: &Path, key: &PublicKey) -> Result<InstallR
     make_data_folder(&prefix)?;
     switch_current(&prefix, &manifest.version)?;
     Ok(InstallReport { version: manifest.version, folder, unit, already_there })
+}
+
+/// A systemd unit, a shell and a person must be able to write the prefix as it is.
+fn check_prefix(prefix: &Path) -> Result<(), AirgapError> {
+    let is_plain = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "/._-+@:,".contains(c));
+    if prefix.to_str().is_some_and(is_plain) {
+        return Ok(());
+    }
+    let why = "a prefix may hold letters, digits and / . _ - + @ : , only, because the systemd unit names it";
+    Err(AirgapError::BundlePlan { what: prefix.display().to_string(), why: why.to_owned() })
 }
 
 /// Held while installing, so that two installations into one prefix do not mix.
@@ -103,10 +116,18 @@ fn unpack(bundle: &Path, key: &PublicKey, versions: &Path, folder: &Path) -> Res
         })
         .and_then(|()| container.end())
         .and_then(|()| files::write_atomically(&staging.join(MANIFEST_PATH), &manifest.to_bytes(), 0o644))
+        .and_then(|()| sync_folders(&staging, &manifest))
         .and_then(|()| put_in_place(&staging, folder));
     // What is left in the staging folder is either a refused set or the set that was replaced: neither is wanted.
     files::remove_tree(&staging)?;
     unpacked
+}
+
+/// Makes the names of all members durable; their bytes are already.
+fn sync_folders(staging: &Path, manifest: &Manifest) -> Result<(), AirgapError> {
+    let folders: BTreeSet<&Path> =
+        manifest.members.iter().flat_map(|member| Path::new(&member.path).ancestors().skip(1)).collect();
+    folders.into_iter().try_for_each(|folder| files::sync_dir(&staging.join(folder)))
 }
 
 fn create(staging: &Path, member: &ManifestMember) -> Result<File, AirgapError> {

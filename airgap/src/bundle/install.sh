@@ -5,6 +5,9 @@
 #
 # Without PUBLIC_KEY_FILE the key in BUNDLE.pub is taken and its fingerprint shown: compare it with the one
 # that you were given by another way. Everything is written below DIR.
+#
+# The check is made by the program in the bundle itself: it finds every accident on the way. Against somebody who
+# could replace the whole bundle, check it first with a Cloister that you trust already: cloister bundle verify.
 set -eu
 if [ $# -lt 2 ]; then
   echo "usage: sh ./install BUNDLE DIR [PUBLIC_KEY_FILE]" >&2

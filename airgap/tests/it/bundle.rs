@@ -183,3 +183,16 @@ fn a_refused_bundle_leaves_the_installation_as_it_was() {
     assert!(!prefix.join("current").exists());
     assert_eq!(fs::read_dir(prefix.join("versions")).unwrap().count(), 0);
 }
+
+#[test]
+fn a_prefix_that_a_unit_could_not_name_is_refused_before_anything_is_written() {
+    let made = made();
+    for name in ["with space", "per%cent", "quo\"te", "line\nbreak", "dol$lar"] {
+        let prefix = made.folder.path().join(name);
+        assert!(matches!(
+            bundle::install(&made.bundle, &prefix, &made.key.public()),
+            Err(AirgapError::BundlePlan { .. })
+        ));
+        assert!(!prefix.exists());
+    }
+}

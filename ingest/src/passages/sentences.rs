@@ -145,7 +145,7 @@ mod tests {
             ("1. Term. The term is 3.5 years.", &["1. Term.", "The term is 3.5 years."]),
             (
                 "See Section 2. It applies (\"now.\") Then more.",
-                &["See Section 2. It applies (\"now.\")", "Then more."],
+                &["See Section 2.", "It applies (\"now.\")", "Then more."],
             ),
             ("At 5 p.m. the office closes.", &["At 5 p.m. the office closes."]),
             ("期間は一年。更新しない。", &["期間は一年。", "更新しない。"]),

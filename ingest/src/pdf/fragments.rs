@@ -315,6 +315,9 @@ fn merge(mut all: Vec<Fragment>) -> Vec<Fragment> {
         row.sort_by(|a, b| a.x0.total_cmp(&b.x0).then(a.seq.cmp(&b.seq)));
         let mut joined: Vec<Fragment> = Vec::new();
         for fragment in row {
+            if joined.last().is_some_and(|last| is_double(last, &fragment)) {
+                continue;
+            }
             match joined.last_mut() {
                 Some(last) if touches(last, &fragment) => join(last, fragment),
                 _ => joined.push(fragment),
@@ -330,6 +333,12 @@ pub(super) fn same_line(a: &Fragment, b: &Fragment) -> bool {
     let overlap = a.bottom().min(b.bottom()) - a.top().max(b.top());
     let ratio = a.size.max(b.size) / a.size.min(b.size).max(1e-6);
     overlap > 0.5 * a.size.min(b.size) && ratio < 3.0 && (a.base - b.base).abs() < 0.5 * a.size.max(b.size)
+}
+
+/// Whether a fragment is the one before printed once more, a little apart, to look bold.
+fn is_double(last: &Fragment, next: &Fragment) -> bool {
+    let close = (next.x0 - last.x0).abs() < 0.2 * last.size && (next.base - last.base).abs() < 0.2 * last.size;
+    close && last.words.len() == next.words.len() && last.words.iter().zip(&next.words).all(|(a, b)| a.text == b.text)
 }
 
 fn touches(last: &Fragment, next: &Fragment) -> bool {

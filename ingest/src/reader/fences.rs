@@ -158,3 +158,79 @@ fn allowed() -> Result<BpfProgram, seccompiler::BackendError> {
     ];
     compile(&calls, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
+
+#[cfg(test)]
+mod tests {
+    //! The test program runs itself again as a child that puts up the fences and then tries what they forbid.
+
+    use std::io::Write;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    /// Says to the test below that it runs as the child, and what to try.
+    const TRIAL: &str = "CLOISTER_INGEST_FENCE_TRIAL";
+
+    #[test]
+    fn trial() {
+        let Ok(what) = std::env::var(TRIAL) else { return };
+        let limits = ReadLimits { memory_bytes: 512 << 20, ..ReadLimits::default() };
+        let mut missing = limit_process(&limits);
+        missing.extend(filter_calls());
+        let told = match what.as_str() {
+            "open" => format!("{:?}", std::fs::read("/etc/passwd").map_err(|e| e.kind())),
+            "write" => format!("{:?}", std::fs::write("/tmp/fence-trial", "x").map_err(|e| e.kind())),
+            "socket" => format!("{:?}", std::net::UdpSocket::bind("127.0.0.1:0").map(|_| ())),
+            "program" => format!("{:?}", Command::new("/bin/true").status().map_err(|e| e.kind())),
+            "memory" => {
+                let mut bytes: Vec<u8> = Vec::new();
+                format!("{:?}", bytes.try_reserve_exact(600 << 20).is_err())
+            }
+            _ => {
+                // What parsing needs still works: memory, threads' locks, time, output.
+                let sum: usize = (0..200).map(|n| vec![n as u8; 1 << 20].len()).sum();
+                format!("{sum} {:?}", std::time::Instant::now().elapsed().as_secs())
+            }
+        };
+        let mut out = std::io::stdout();
+        let text = format!("<told>{told}|{}</told>", missing.len());
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).expect("the pipe takes the answer");
+    }
+
+    fn run(what: &str) -> (Output, String) {
+        let own = std::env::current_exe().expect("the test program has a path");
+        let output = Command::new(own)
+            .args(["--exact", "reader::fences::tests::trial", "--nocapture", "--test-threads", "1"])
+            .env(TRIAL, what)
+            .output()
+            .expect("the test program starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = text.split("<told>").nth(1).and_then(|t| t.split("</told>").next()).unwrap_or("").to_owned();
+        (output, told)
+    }
+
+    #[test]
+    fn what_is_fenced_off_cannot_be_done() {
+        let (output, told) = run("nothing");
+        let Some((told, missing)) = told.split_once('|') else { panic!("the child said nothing: {output:?}") };
+        assert_eq!(told, "209715200 0");
+        assert_eq!(run("memory").1.split('|').next(), Some("true"));
+        if missing != "0" {
+            println_passed_over(missing);
+            return;
+        }
+        assert_eq!(run("open").1, "Err(PermissionDenied)|0");
+        assert_eq!(run("write").1, "Err(PermissionDenied)|0");
+        // Sockets end the process; programs are refused before they would, because no process can be made.
+        let (socket, _) = run("socket");
+        assert_eq!(socket.status.signal(), Some(libc::SIGSYS), "{socket:?}");
+        let (program, told) = run("program");
+        assert!(program.status.signal() == Some(libc::SIGSYS) || told.starts_with("Err("), "{program:?}");
+    }
+
+    #[expect(clippy::print_stdout, reason = "tests that are passed over say so")]
+    fn println_passed_over(missing: &str) {
+        println!("passed over: fences ({missing} of them are missing on this machine)");
+    }
+}

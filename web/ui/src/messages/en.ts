@@ -24,11 +24,9 @@ const FAULTS: Record<string, string> = {
 };
 
 const PROBLEMS: Record<string, string> = {
-  bad_credentials: 'Name or password is wrong.',
   too_many_attempts: 'Too many attempts. Wait a few minutes, then try again.',
   unreachable: 'The appliance does not answer. Check that it is running; this page goes on when it is back.',
   broken_off: 'The connection was lost before the answer was complete. Ask again.',
-  unauthenticated: 'You are signed out. Sign in again.',
   csrf: 'This page is out of date. Load it again.',
   too_large: 'That is larger than this appliance accepts.',
 };
@@ -64,7 +62,6 @@ export const en = {
   product: 'Cloister',
   claim: 'Nothing leaves this machine',
   skip: 'Skip to the question',
-  close: 'Close',
   cancel: 'Cancel',
   loading: 'Loading …',
   unreachable: 'The appliance does not answer. Check that it is running, then try again.',
@@ -94,10 +91,12 @@ export const en = {
     name: 'Name',
     password: 'Password',
     passwordHint: 'At least 10 characters.',
+    wrong: 'The one-time code is wrong or was used already. It is printed anew each time the appliance starts.',
     submit: 'Set up',
   },
   login: {
     title: 'Sign in',
+    wrong: 'Name or password is wrong.',
     ended: 'Your session has ended. Sign in to go on.',
     name: 'Name',
     password: 'Password',
@@ -109,16 +108,12 @@ export const en = {
     add: 'New collection',
     name: 'Name of the new collection',
     create: 'Create',
-    none: 'There is no collection yet. Create one to add documents.',
     noneGranted: 'No collection has been granted to you yet. Ask an administrator.',
     summary: (amount: number, unread: number): string =>
       unread > 0 ? `${documents(amount)}, ${pages(unread)} unread` : documents(amount),
     first: 'Start with a collection',
     firstLead:
       'A collection holds documents that belong together, such as one matter or one client. Questions are asked of one collection at a time.',
-    remove: 'Remove collection',
-    removeAsk: (name: string): string => `Remove the collection “${name}”?`,
-    removeText: 'All its documents are removed with it, from the index and from the disk. This cannot be undone.',
   },
 
   documents: {
@@ -160,18 +155,16 @@ export const en = {
       return name;
     },
     progressOf: (name: string): string => `Reading ${name}`,
-    failed: 'Could not be read',
   },
 
   uploads: {
     title: 'Add documents',
     zone: 'Drop files or folders here',
-    or: 'or',
     files: 'Choose files',
     folder: 'Choose folder',
-    into: (name: string): string => `into ${name}`,
     formats: 'PDF, Word (.docx), HTML, Markdown, plain text, mail (.eml)',
     local: 'Files are copied to this appliance and to nowhere else.',
+    more: (amount: number): string => `and ${count(amount, 'file', 'files')} more`,
     waiting: (size: number): string => `Waiting, ${bytes(size)}`,
     sending: (sent: number, size: number): string => `Uploading ${bytes(sent)} of ${bytes(size)}`,
     saving: 'Uploaded, being stored',
@@ -227,7 +220,6 @@ export const en = {
     submit: 'Ask',
     submitSearch: 'Find',
     stop: 'Stop',
-    again: 'Ask again',
     hint: 'Enter asks, Shift + Enter starts a new line, Ctrl + K comes back here.',
     scope: 'Scope',
     scopeAll: (name: string, amount: number): string => `All of ${name} · ${documents(amount)}`,
@@ -257,11 +249,9 @@ export const en = {
       `${count(amount, 'passage', 'passages')} from ${documents(among)}`,
     evidenceAll: (amount: number): string => `Show all ${number(amount)}`,
     evidenceFewer: 'Show fewer',
-    openPassage: (name: string, page: number): string => `Open ${name}, page ${page}`,
     page: (page: number): string => `page ${number(page)}`,
     results: 'Passages found',
     noResults: 'No passage was found for these words.',
-    answer: 'Answer',
     provisional: 'Provisional: not checked yet',
     provisionalText: 'Each sentence is checked against its quotes when the answer is complete.',
     stopped: 'Stopped.',
@@ -282,7 +272,6 @@ export const en = {
   answer: {
     mark: (marker: number, page: number, verified: boolean): string =>
       `source ${marker}, page ${page}${verified ? ', verified' : ''}`,
-    markUnknown: (marker: number): string => `source ${marker}`,
     sources: 'Sources',
     verified: 'Verified',
     verifiedText:
@@ -290,7 +279,12 @@ export const en = {
     withheld: (amount: number): string =>
       `${count(amount, 'sentence was', 'sentences were')} withheld: what ${amount === 1 ? 'it' : 'they'} said could not be found in the quotes.`,
     coverage: (coverage: Coverage): string => `Looked at ${documents(coverage.documents)}, ${pages(coverage.pages)}`,
-    unread: (amount: number): string => `${pages(amount)} not read`,
+    unread: (coverage: Coverage): string => {
+      const whole = coverage.unread.filter((gap) => gap.page === 0).length;
+      const single = coverage.unread.length - whole;
+      const parts = [single > 0 ? pages(single) : '', whole > 0 ? documents(whole) : ''].filter((part) => part !== '');
+      return `Not read: ${parts.join(' and ')}`;
+    },
     unreadDocument: 'whole document',
     unreadList: 'What was not read',
     unreadMore: (amount: number): string => `and ${number(amount)} more`,
@@ -308,7 +302,6 @@ export const en = {
   },
 
   viewer: {
-    label: (name: string): string => `Document ${name}`,
     page: 'Page',
     of: (total: number): string => `of ${number(total)}`,
     previous: 'Previous page',
@@ -322,7 +315,6 @@ export const en = {
     close: 'Close document',
     download: 'Download',
     pageLabel: (page: number): string => `Page ${page}`,
-    quote: 'quoted passage',
     citation: (at: number, total: number): string => `Source ${at} of ${total}`,
     nextCitation: 'Next source',
     previousCitation: 'Previous source',
@@ -330,7 +322,6 @@ export const en = {
     removed: 'This document is no longer here. The quote above is kept with the receipt.',
     failed: 'The original cannot be shown.',
     failedText: 'The text that was read from it can.',
-    showText: 'Show the text',
     unreadPage: 'No text was read from this page.',
     leftOut: 'The page is long: only the part around the quote is shown. Download the original for the rest.',
     noBoxes: 'The place on the page is not known; the text view marks the quote.',
@@ -370,6 +361,7 @@ export const en = {
     good: (records: number): string => `The log is whole: ${count(records, 'record', 'records')} checked.`,
     range: (first: number, last: number): string => `Records ${number(first)} to ${number(last)}`,
     signedBy: 'Signed by',
+    newest: 'Show the newest records',
     bad: (seq: number | null): string =>
       seq === null ? 'The log is not whole.' : `The log is not whole: record ${number(seq)} is bad.`,
   },

@@ -10,6 +10,7 @@ import { announcer } from './announce.svelte.ts';
 const SLICE = 200;
 /** Silence after which the stream is taken for dead: three keep-alives. */
 const SILENCE_MS = 45_000;
+const COUNT_MS = 300;
 const WAIT_FIRST_MS = 500;
 const WAIT_LONGEST_MS = 15_000;
 
@@ -27,6 +28,7 @@ class Library {
 
   #stop: AbortController | null = null;
   #turn = 0;
+  #counting: ReturnType<typeof setTimeout> | null = null;
 
   collection = $derived(this.collections.find((one) => one.id === this.chosen) ?? null);
   ready = $derived(this.documents.filter(isReady));
@@ -63,6 +65,14 @@ class Library {
     } finally {
       this.loaded = true;
     }
+  }
+
+  /** Counts change with every document; they are asked for once in a while. */
+  refreshCollectionsSoon(): void {
+    this.#counting ??= setTimeout(() => {
+      this.#counting = null;
+      if (this.#stop) void this.refreshCollections();
+    }, COUNT_MS);
   }
 
   async choose(id: string | null): Promise<void> {
@@ -106,7 +116,13 @@ class Library {
     const collection = this.chosen;
     if (collection === null || this.next === null) return;
     const turn = this.#turn;
-    const slice = await api.documents(collection, this.next, SLICE);
+    let slice: { documents: Document[]; next: string | null };
+    try {
+      slice = await api.documents(collection, this.next, SLICE);
+    } catch (error) {
+      this.problem = messageOf(error);
+      return;
+    }
     if (turn !== this.#turn) return;
     const known = new Set(this.documents.map((document) => document.id));
     this.documents.push(...slice.documents.filter((document) => !known.has(document.id)));
@@ -135,7 +151,7 @@ class Library {
   async remove(id: string): Promise<{ passages: number; audit: number }> {
     const done = await api.removeDocument(id);
     this.#forget(id);
-    void this.refreshCollections();
+    this.refreshCollectionsSoon();
     return { passages: done.removed.passages, audit: done.audit };
   }
 
@@ -204,7 +220,7 @@ class Library {
     }
     delete this.jobs[job.document];
     void this.refreshDocument(job.document);
-    void this.refreshCollections();
+    this.refreshCollectionsSoon();
     if (this.#isHere(job)) announcer.say(t.announce.ended(job));
   }
 

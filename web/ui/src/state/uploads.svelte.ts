@@ -8,22 +8,30 @@ import { announcer } from './announce.svelte.ts';
 import { library } from './library.svelte.ts';
 
 const PARALLEL = 2;
+const REDRAW_MS = 30;
 const TRANSFERS_MAX = 10_000;
 
 class Uploads {
   /** Copies, so that the list is drawn anew when one of them changes. */
   transfers = $state.raw<readonly Transfer<File>[]>([]);
   note = $state<string | null>(null);
+  #redraw: ReturnType<typeof setTimeout> | null = null;
 
   readonly #queue = new UploadQueue<File>({
     send: sendFile,
     parallel: PARALLEL,
     most: TRANSFERS_MAX,
-    onChange: () => {
-      this.transfers = this.#queue.transfers.map((transfer) => ({ ...transfer }));
-    },
+    onChange: () => this.#redrawSoon(),
     onSettled: (transfer) => this.#settled(transfer),
   });
+
+  /** Many changes at once are drawn once. */
+  #redrawSoon(): void {
+    this.#redraw ??= setTimeout(() => {
+      this.#redraw = null;
+      this.transfers = this.#queue.transfers.map((transfer) => ({ ...transfer }));
+    }, REDRAW_MS);
+  }
 
   add(collection: string, found: Found): void {
     const refused = this.#queue.add(collection, found.files);
@@ -47,7 +55,7 @@ class Uploads {
 
   #settled(transfer: Readonly<Transfer<File>>): void {
     if (transfer.state === 'received' && transfer.document !== null) void library.refreshDocument(transfer.document);
-    if (transfer.state === 'received') void library.refreshCollections();
+    if (transfer.state === 'received') library.refreshCollectionsSoon();
     if (transfer.state === 'failed') announcer.say(t.uploads.failed(transfer.name));
     if (transfer.state === 'duplicate') announcer.say(t.uploads.duplicate(transfer.name, transfer.duplicateOf ?? ''));
     if (transfer.state === 'unchanged') announcer.say(t.uploads.unchanged(transfer.name));

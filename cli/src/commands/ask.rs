@@ -1,0 +1,95 @@
+//! `ask`: a cited answer, or a line a question.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use cloister_appliance::{Appliance, AskEvent, Question};
+use cloister_web::wire::Answer;
+use serde_json::{Value, json};
+
+use crate::args::{AskArgs, QuestionLine};
+use crate::context::{Context, Outcome};
+
+pub(super) fn run(args: &AskArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    if let Some(file) = &args.questions {
+        return batch(&ctx.lines(file)?, args, appliance, ctx);
+    }
+    let text = args.question.clone().unwrap_or_default();
+    let question = question(args, args.collection.clone(), args.documents.clone(), text);
+    let answer = ask(&question, appliance, ctx)?;
+    ctx.give(&answer, || in_words(&answer))?;
+    Ok(Outcome::Done)
+}
+
+fn question(args: &AskArgs, collection: Option<String>, documents: Vec<String>, text: String) -> Question {
+    Question { collection, documents, text, model: args.model.clone(), passages: args.passages }
+}
+
+fn ask(question: &Question, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Answer> {
+    let (caller, cancel, terminal) = (ctx.caller.clone(), ctx.cancel.clone(), ctx.terminal && !ctx.json);
+    let answer = appliance.ask(&caller, question, &cancel, &mut |event| {
+        if let (true, AskEvent::Retrieved { passages, .. }) = (terminal, event) {
+            ctx.note(format!("{} passages found, reading them …", passages.len()));
+        }
+    })?;
+    Ok(Answer::from(answer))
+}
+
+fn batch(lines: &[QuestionLine], args: &AskArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let mut failed = false;
+    for (idx, line) in lines.iter().enumerate() {
+        ctx.cancel.check()?;
+        if ctx.terminal {
+            ctx.note(format!("question {} of {}", idx + 1, lines.len()));
+        }
+        let collection = line.collection.clone().or_else(|| args.collection.clone());
+        let question = question(args, collection, line.documents.clone(), line.question.clone());
+        let value = match ask(&question, appliance, ctx) {
+            Ok(answer) => with_id(&line.id, &answer)?,
+            Err(error) => {
+                failed = true;
+                json!({"id": line.id, "error": format!("{error:#}")})
+            }
+        };
+        ctx.line(&value)?;
+    }
+    Ok(Outcome::of(failed))
+}
+
+/// The answer as a JSON object with `id` first.
+fn with_id(id: &Value, answer: &Answer) -> Result<Value> {
+    let mut object = serde_json::Map::new();
+    object.insert("id".to_owned(), id.clone());
+    if let Value::Object(fields) = serde_json::to_value(answer)? {
+        object.extend(fields);
+    }
+    Ok(Value::Object(object))
+}
+
+fn in_words(answer: &Answer) -> String {
+    let mut text = match answer.state.as_str() {
+        "answered" => answer.answer.clone(),
+        "related" => "The documents hold related text, but no answer was found in it.".to_owned(),
+        "unread" => "The pages that could be read do not say; part of the scope could not be read.".to_owned(),
+        _ => "Nothing was found.".to_owned(),
+    };
+    for citation in &answer.citations {
+        text.push_str(&format!(
+            "\n\n[{}] {}, page {}\n    “{}”",
+            citation.marker, citation.name, citation.page, citation.quote
+        ));
+    }
+    if answer.withheld > 0 {
+        text.push_str(&format!("\n\n{} sentences were withheld because no quote supports them.", answer.withheld));
+    }
+    if answer.citations.is_empty() {
+        for passage in answer.passages.iter().take(3) {
+            text.push_str(&format!("\n\nnearest: {}, page {}", passage.name, passage.page));
+        }
+    }
+    for page in &answer.coverage.unread {
+        text.push_str(&format!("\nunread: {}, page {}: {}", page.name, page.page, page.reason));
+    }
+    text.push_str(&format!("\n\nreceipt {}", answer.audit));
+    text
+}

@@ -1,0 +1,101 @@
+//! `audit`: list, export, verify.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use cloister_appliance::{Appliance, AuditFilter, AuditFormat, AuditVerdict, verify_export};
+use cloister_web::wire;
+use serde_json::json;
+
+use crate::args::{AuditCommand, ExportFormat};
+use crate::context::{Context, Outcome};
+
+pub(super) fn run(command: &AuditCommand, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let caller = ctx.caller.clone();
+    match command {
+        AuditCommand::List { after, limit, action, actor } => {
+            let filter = AuditFilter {
+                after: *after,
+                limit: *limit,
+                action: action.clone(),
+                actor: actor.clone(),
+                ..AuditFilter::default()
+            };
+            for record in appliance.audit_records(&caller, &filter)?.records {
+                let line = wire::AuditRecord::from(record);
+                ctx.give(&line, || {
+                    format!(
+                        "{:>6}  {}  {:20}  {:16}  {}  {}",
+                        line.seq, line.time, line.actor, line.action, line.outcome, line.object
+                    )
+                })?;
+            }
+            Ok(Outcome::Done)
+        }
+        AuditCommand::Export { format, from, to, out } => {
+            let format = match format {
+                ExportFormat::Jsonl => AuditFormat::Jsonl,
+                ExportFormat::Csv => AuditFormat::Csv,
+            };
+            let times = (from.as_deref(), to.as_deref());
+            export(format, times, out.as_deref(), appliance, ctx)
+        }
+        AuditCommand::Verify { file: None, .. } => {
+            let verdict = appliance.audit_verify(&caller)?;
+            tell(verdict, ctx)
+        }
+        AuditCommand::Verify { file: Some(file), public_key } => {
+            let path = ctx.path(file);
+            let mut export = open(&path)?;
+            let key = public_key.as_ref().map(|key| ctx.path(key));
+            let verdict = appliance.audit_verify_export(&caller, &mut export, key.as_deref())?;
+            tell(verdict, ctx)
+        }
+    }
+}
+
+/// Verifies an export with a public key alone, without an installation.
+pub(super) fn verify_alone(file: &Path, key: &Path, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let mut export = open(&ctx.path(file))?;
+    let verdict = verify_export(&mut export, &ctx.path(key))?;
+    tell(verdict, ctx)
+}
+
+fn open(path: &Path) -> Result<BufReader<File>> {
+    Ok(BufReader::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?))
+}
+
+fn export(
+    format: AuditFormat,
+    (from, to): (Option<&str>, Option<&str>),
+    out: Option<&Path>,
+    appliance: &Arc<Appliance>,
+    ctx: &mut Context<'_>,
+) -> Result<Outcome> {
+    let Some(out) = out.map(|out| ctx.path(out)) else {
+        appliance.audit_export(&ctx.caller.clone(), format, from, to, ctx.stdout)?;
+        return Ok(Outcome::Done);
+    };
+    let file = File::create(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let mut writer = BufWriter::new(file);
+    let records = appliance.audit_export(&ctx.caller, format, from, to, &mut writer)?;
+    writer.flush().with_context(|| format!("cannot write {}", out.display()))?;
+    ctx.give(&json!({"records": records, "out": out}), || format!("{records} records in {}", out.display()))?;
+    Ok(Outcome::Done)
+}
+
+fn tell(verdict: AuditVerdict, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let line = wire::AuditVerdict::from(verdict);
+    let failed = !line.ok;
+    ctx.give(&line, || match &line.bad {
+        None => format!("the log holds: {} records, head {}, signed by {}", line.records, line.head, line.signed_by),
+        Some(bad) => {
+            let place = bad.seq.map(|seq| format!("record {seq}: ")).unwrap_or_default();
+            format!("THE LOG DOES NOT HOLD: {place}{}", bad.why)
+        }
+    })?;
+    Ok(Outcome::of(failed))
+}

@@ -1,0 +1,168 @@
+//! `bench`: speeds on this machine, one line each.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use cloister_appliance::engine::{self, Encoder};
+use cloister_appliance::{Appliance, SearchMode, SearchQuery};
+use serde_json::{Value, json};
+
+use super::{extract, text};
+use crate::args::{BenchCommand, Global, ModelBench, QueryLine, TextLine};
+use crate::context::{Context, Outcome, Usage};
+use crate::outside;
+
+/// Texts made up when none are given, and their words: about 186 tokens each.
+const MADE_TEXTS: usize = 64;
+const MADE_WORDS: usize = 150;
+
+/// Pages, texts, queries or tokens done in one run of each of several runs.
+struct Measured {
+    what: &'static str,
+    unit: &'static str,
+    per_second: Vec<f64>,
+    more: Value,
+}
+
+pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let measured = match command {
+        BenchCommand::Prefill(bench) => model(global, bench, None)?,
+        BenchCommand::Decode { bench, batch } => model(global, bench, Some(*batch))?,
+        BenchCommand::Embed { model, texts, runs } => embed(global, model, texts.as_ref(), *runs, ctx)?,
+        BenchCommand::Search { queries, runs } => search(global, &ctx.lines(queries)?, *runs, ctx)?,
+        BenchCommand::Extract { files, runs } => read(files, *runs, ctx)?,
+    };
+    tell(global, measured, ctx)
+}
+
+fn model(global: &Global, args: &ModelBench, batch: Option<usize>) -> Result<Measured> {
+    let size = args.size.unwrap_or(if batch.is_some() { 64 } else { 512 });
+    let model = text::generator(global, &args.model, (args.depth + size + 8) as u32)?;
+    let runs = args.runs.max(1);
+    let (what, result) = match batch {
+        None => ("prefill", engine::bench::prefill(&model, size, args.depth, runs)?),
+        Some(batch) => ("decode", engine::bench::decode_batch(&model, size, args.depth, batch, runs)?),
+    };
+    let more = json!({"model": args.model, "size": size, "depth": args.depth, "batch": batch});
+    Ok(Measured { what, unit: "tokens", per_second: result.per_second, more })
+}
+
+fn embed(
+    global: &Global,
+    model: &str,
+    texts: Option<&PathBuf>,
+    runs: usize,
+    ctx: &mut Context<'_>,
+) -> Result<Measured> {
+    let texts: Vec<String> = match texts {
+        Some(file) => ctx.lines::<TextLine>(file)?.into_iter().map(|line| line.text).collect(),
+        None => (0..MADE_TEXTS).map(made_text).collect(),
+    };
+    let encoder = Encoder::load(&text::resolve(global, model)?, outside::threads(global))?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let tokens: usize = texts.iter().map(|text| encoder.count_tokens(text)).sum();
+    let per_second = repeat(runs, texts.len(), || Ok(encoder.embed(&texts).map(drop)?))?;
+    let more = json!({"model": model, "texts": texts.len(), "tokens_mean": tokens as f64 / texts.len().max(1) as f64});
+    Ok(Measured { what: "embed", unit: "texts", per_second, more })
+}
+
+/// A text of common words, different for each number.
+fn made_text(number: usize) -> String {
+    const WORDS: [&str; 16] = [
+        "the",
+        "landlord",
+        "shall",
+        "pay",
+        "within",
+        "thirty",
+        "days",
+        "of",
+        "notice",
+        "unless",
+        "both",
+        "parties",
+        "agree",
+        "in",
+        "writing",
+        "otherwise",
+    ];
+    (0..MADE_WORDS).map(|at| WORDS[(at * 7 + number * 3 + at * at) % WORDS.len()]).collect::<Vec<_>>().join(" ")
+}
+
+fn search(global: &Global, lines: &[QueryLine], runs: usize, ctx: &mut Context<'_>) -> Result<Measured> {
+    let appliance = Appliance::open(outside::config(global)?)?;
+    let queries: Vec<SearchQuery> = lines
+        .iter()
+        .map(|line| SearchQuery {
+            collection: line.collection.clone(),
+            documents: line.documents.clone(),
+            text: line.query.clone(),
+            mode: SearchMode::Hybrid,
+            limit: 10,
+        })
+        .collect();
+    let caller = ctx.caller.clone();
+    let per_second = repeat(runs, queries.len(), || {
+        queries.iter().try_for_each(|query| appliance.search(&caller, query).map(drop))?;
+        Ok(())
+    });
+    appliance.shutdown();
+    Ok(Measured { what: "search", unit: "queries", per_second: per_second?, more: json!({"queries": lines.len()}) })
+}
+
+fn read(files: &[PathBuf], runs: usize, ctx: &mut Context<'_>) -> Result<Measured> {
+    let reader = extract::reader()?;
+    let mut pages = 0;
+    let mut rates = Vec::new();
+    for _ in 0..=runs.max(1) {
+        let begun = Instant::now();
+        pages = 0;
+        for file in files {
+            let path = ctx.path(file);
+            let opened = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+            pages += reader.count(&opened, &path.to_string_lossy())?.pages;
+        }
+        rates.push(f64::from(pages) / begun.elapsed().as_secs_f64());
+    }
+    rates.remove(0);
+    Ok(Measured {
+        what: "extract",
+        unit: "pages",
+        per_second: rates,
+        more: json!({"files": files.len(), "pages": pages}),
+    })
+}
+
+/// Things done a second in each of `runs` runs, after one that is not counted.
+fn repeat(runs: usize, things: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    if things == 0 {
+        return Err(Usage("nothing to measure: the file holds no lines".to_owned()).into());
+    }
+    work()?;
+    (0..runs.max(1))
+        .map(|_| {
+            let begun = Instant::now();
+            work()?;
+            Ok(things as f64 / begun.elapsed().as_secs_f64())
+        })
+        .collect()
+}
+
+fn tell(global: &Global, measured: Measured, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let mut sorted = measured.per_second.clone();
+    sorted.sort_by(f64::total_cmp);
+    let (min, median, max) = (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
+    let mut line = json!({
+        "what": measured.what, "unit": measured.unit, "per_second": {"min": min, "median": median, "max": max},
+        "runs": sorted.len(), "threads": outside::threads(global),
+    });
+    if let (Value::Object(line), Value::Object(more)) = (&mut line, measured.more) {
+        line.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    ctx.give(&line, || {
+        format!("{}: {median:.1} {} a second [{min:.1}..{max:.1}], {} runs", measured.what, measured.unit, sorted.len())
+    })?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,103 @@
+//! `ingest`: files and folders in, a line a file out.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use cloister_appliance::{Appliance, IngestEvent, IngestResult, IngestTotal, UploadOptions};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::args::IngestArgs;
+use crate::context::{Context, Outcome};
+
+pub(super) fn run(args: &IngestArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let paths: Vec<_> = args.paths.iter().map(|path| ctx.path(path)).collect();
+    let options = UploadOptions { keep_duplicates: args.keep_duplicates, ..UploadOptions::default() };
+    let (caller, cancel) = (ctx.caller.clone(), ctx.cancel.clone());
+    let bar = progress(ctx.terminal);
+    let mut written = Ok(());
+    let total =
+        appliance.ingest_paths(&caller, &args.collection, &paths, &options, &cancel, &mut |event| match event {
+            IngestEvent::Found { files } => bar.set_length(files as u64),
+            IngestEvent::Progress(job) => {
+                let pages = job.pages.map(|pages| format!(" of {pages}")).unwrap_or_default();
+                bar.set_message(format!("{}: {} page {}{pages}", job.name, job.state.as_str(), job.page));
+            }
+            IngestEvent::File(result) => {
+                bar.inc(1);
+                let line = bar.suspend(|| ctx.give(&result_line(&result), || result_text(&result)));
+                if let Err(error) = line {
+                    // Nobody reads the lines any more: stop after what is under way.
+                    cancel.cancel();
+                    written = Err(error);
+                }
+            }
+        });
+    bar.finish_and_clear();
+    written?;
+    let total = total?;
+    ctx.give(&json!({"total": total_line(&total)}), || total_text(&total))?;
+    Ok(Outcome::of(total.failed > 0))
+}
+
+/// A bar on standard error, hidden when no terminal looks on.
+fn progress(terminal: bool) -> ProgressBar {
+    let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{pos}/{len} files  {elapsed}  {wide_msg}");
+    ProgressBar::with_draw_target(Some(0), target)
+        .with_style(style.expect("the template is a constant that indicatif knows"))
+}
+
+fn result_line(result: &IngestResult) -> Value {
+    json!({
+        "file": result.file,
+        "name": result.name,
+        "document": result.document,
+        "status": result.status,
+        "pages": result.pages,
+        "passages": result.passages,
+        "seconds": rounded(result.seconds),
+        "error": result.error.as_ref().map(|fault| json!({"code": fault.code, "message": fault.message})),
+        "gaps": result.gaps.iter().map(|gap| json!({"page": gap.page, "reason": gap.reason})).collect::<Vec<_>>(),
+    })
+}
+
+fn result_text(result: &IngestResult) -> String {
+    let mut text =
+        format!("{:9}  {}  {} pages, {} passages", result.status, result.name, result.pages, result.passages);
+    if let Some(fault) = &result.error {
+        text.push_str(&format!("\n           {}: {}", fault.code, fault.message));
+    }
+    for gap in &result.gaps {
+        text.push_str(&format!("\n           page {}: {}", gap.page, gap.reason));
+    }
+    text
+}
+
+fn total_line(total: &IngestTotal) -> Value {
+    json!({
+        "files": total.files, "added": total.added, "unchanged": total.unchanged, "updated": total.updated,
+        "duplicate": total.duplicate, "partial": total.partial, "failed": total.failed,
+        "pages": total.pages, "passages": total.passages, "seconds": rounded(total.seconds),
+    })
+}
+
+fn total_text(total: &IngestTotal) -> String {
+    format!(
+        "{} files: {} added, {} updated, {} unchanged, {} duplicates, {} with gaps, {} failed; {} pages, {} passages in {:.1} s",
+        total.files,
+        total.added,
+        total.updated,
+        total.unchanged,
+        total.duplicate,
+        total.partial,
+        total.failed,
+        total.pages,
+        total.passages,
+        total.seconds
+    )
+}
+
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}

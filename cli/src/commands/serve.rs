@@ -1,0 +1,55 @@
+//! `serve`: the HTTP API and the page, and the socket for commands.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use cloister_appliance::Appliance;
+use cloister_web as web;
+use tracing_subscriber::EnvFilter;
+
+use super::listen_for_commands;
+use crate::args::{Global, ServeArgs};
+use crate::context::{Context, Outcome};
+use crate::outside;
+
+pub(super) fn run(global: &Global, args: &ServeArgs, ctx: &mut Context<'_>) -> Result<Outcome> {
+    log_to_stderr();
+    let mut config = outside::config(global)?;
+    config.generator.clone_from(&args.model);
+    let listener = web::bind(args.listen)?;
+    let appliance = Appliance::open(config.clone())?;
+    let _socket = listen_for_commands(&config, &appliance)?;
+    appliance.start_workers();
+    ctx.note(format!("Cloister {} serves http://{}", web::VERSION, listener.local_addr()?));
+    ctx.note(format!("data: {}  models: {}", config.data_dir.display(), config.models_dir.display()));
+    if let Some(code) = appliance.setup_code()? {
+        ctx.note(format!(
+            "\nNobody has an account yet. Open the page and enter this set-up code, which works once:\n\n    {code}\n"
+        ));
+    }
+    warm(&appliance);
+    let options = web::Options { behind_tls: args.behind_tls, ..web::Options::default() };
+    let served = web::serve(Arc::clone(&appliance), listener, options, &web::Stop::new());
+    appliance.shutdown();
+    served?;
+    ctx.note("stopped");
+    Ok(Outcome::Done)
+}
+
+/// Loads the models while nobody waits; a model that cannot be loaded is told by the status, not by stopping.
+fn warm(appliance: &Arc<Appliance>) {
+    let appliance = Arc::clone(appliance);
+    let load = move || {
+        if let Err(error) = appliance.warm() {
+            tracing::warn!(%error, "models are not loaded");
+        }
+    };
+    drop(std::thread::Builder::new().name("warm".to_owned()).spawn(load));
+}
+
+/// Log lines on standard error, at the level that RUST_LOG says (`info` without it). Never text of documents or questions.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // A subscriber that is set already stays: only tests do that.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+}

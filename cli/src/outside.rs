@@ -1,0 +1,73 @@
+//! The world outside: clock, randomness, system user, memory, processors. Everything below takes them as arguments.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use cloister_appliance::{Clock, Config, Random};
+
+use crate::args::Global;
+
+/// Memory left to everything else when it is asked whether a model fits.
+const MEMORY_RESERVE_BYTES: u64 = 256 << 20;
+
+/// The configuration for these options and this machine.
+pub(crate) fn config(global: &Global) -> Result<Config> {
+    let executable = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut config = Config::new(absolute(&global.data)?, absolute(&global.models)?, executable, clock(), random());
+    config.threads = threads(global);
+    config.memory_available_bytes = memory_available_bytes();
+    config.boot_id = boot_id();
+    Ok(config)
+}
+
+fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()))
+}
+
+/// Threads for model work: as asked, or the processors that this process may use.
+pub(crate) fn threads(global: &Global) -> usize {
+    let processors = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    global.threads.unwrap_or_else(processors).clamp(1, 64)
+}
+
+fn clock() -> Clock {
+    Arc::new(time::OffsetDateTime::now_utc)
+}
+
+/// The kernel's source of randomness.
+pub(crate) fn random() -> Random {
+    Arc::new(|buffer: &mut [u8]| {
+        fs::File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(buffer))
+            .expect("without the kernel's randomness no key can be made, and going on would be worse than stopping");
+    })
+}
+
+/// Bytes of memory that models may take: what the kernel calls available, less a reserve.
+pub(crate) fn memory_available_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some((kib * 1024).saturating_sub(MEMORY_RESERVE_BYTES))
+}
+
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// The name of the user that this process runs as, or its number.
+pub(crate) fn system_user() -> String {
+    let Ok(uid) = fs::metadata("/proc/self").map(|own| own.uid()) else { return "unknown".to_owned() };
+    let listed = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    listed
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse::<u32>().ok()? == uid).then(|| name.to_owned())
+        })
+        .unwrap_or_else(|| uid.to_string())
+}

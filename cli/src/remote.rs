@@ -1,0 +1,232 @@
+//! Commands carried out by the server that holds the data directory, over its socket `DIR/cloister.sock`.
+//!
+//! The client sends one line of JSON, [`Order`]; the server answers frames: one byte of kind, four of length (little-endian), the bytes. Kinds
+//! are standard output, standard error and the exit code. The socket is readable and writable by its owner only. A client that
+//! goes away cancels its command.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use cloister_appliance::{Appliance, Caller, CancelFlag};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Cli, Command};
+use crate::context::{Context, Usage};
+use crate::{commands, report};
+
+/// Name of the socket in the data directory.
+pub(crate) const SOCKET: &str = "cloister.sock";
+
+/// Bytes of an order: arguments and standard input.
+const ORDER_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of a frame.
+const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Commands at once; more wait in the socket's queue.
+const COMMANDS_MAX: usize = 16;
+
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const EXIT: u8 = 3;
+
+/// What the server is asked to do.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    arguments: Vec<String>,
+    cwd: PathBuf,
+    user: String,
+    terminal: bool,
+    stdin: String,
+}
+
+/// Has the command carried out by the server on `data`, if there is one; `None` when there is none.
+pub(crate) fn forward(data: &Path, with_stdin: bool, ctx: &mut Context<'_>) -> Result<Option<u8>> {
+    let Ok(mut stream) = UnixStream::connect(data.join(SOCKET)) else { return Ok(None) };
+    let mut stdin = String::new();
+    if with_stdin {
+        ctx.stdin.take(ORDER_BYTES_MAX / 2).read_to_string(&mut stdin).context("cannot read standard input")?;
+    }
+    let arguments = std::env::args_os()
+        .map(|word| word.into_string().map_err(|_| Usage("arguments must be UTF-8 while a server runs".to_owned())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let user = crate::outside::system_user();
+    let order = Order { arguments, cwd: ctx.cwd.clone(), user, terminal: ctx.terminal, stdin };
+    let mut line = serde_json::to_vec(&order)?;
+    line.push(b'\n');
+    stream.write_all(&line).context("cannot reach the server on this data directory")?;
+    relay(&mut BufReader::new(stream), ctx).map(Some)
+}
+
+/// Passes frames on until the exit code comes.
+fn relay(frames: &mut impl Read, ctx: &mut Context<'_>) -> Result<u8> {
+    loop {
+        let mut head = [0; 5];
+        frames.read_exact(&mut head).context("the server ended before the command did")?;
+        let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        anyhow::ensure!(length <= FRAME_BYTES_MAX, "the server sent a frame of {length} bytes");
+        let mut bytes = vec![0; length];
+        frames.read_exact(&mut bytes).context("the server ended before the command did")?;
+        match head[0] {
+            STDOUT => ctx.stdout.write_all(&bytes).and_then(|()| ctx.stdout.flush())?,
+            STDERR => ctx.stderr.write_all(&bytes).and_then(|()| ctx.stderr.flush())?,
+            EXIT => return Ok(bytes.first().copied().unwrap_or(1)),
+            kind => anyhow::bail!("the server sent a frame of unknown kind {kind}"),
+        }
+    }
+}
+
+/// The socket while a server runs; removed when dropped.
+pub(crate) struct Socket {
+    path: PathBuf,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // A socket that stays behind is replaced at the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Opens the socket and carries out commands on threads of their own until the process ends.
+pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>) -> Result<Socket> {
+    let path = data.join(SOCKET);
+    // The appliance is open, so this process alone holds the directory: a socket that lies here is a dead one.
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let appliance = Arc::clone(appliance);
+    let free = Arc::new(Places::new(COMMANDS_MAX));
+    std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (appliance, place) = (Arc::clone(&appliance), free.take());
+            let spawned = std::thread::Builder::new().name("command".to_owned()).spawn(move || {
+                let _place = place;
+                serve(stream, &appliance);
+            });
+            drop(spawned);
+        }
+    })?;
+    Ok(Socket { path })
+}
+
+/// Carries out one order. A client that cannot be written to is gone; there is nobody to tell.
+fn serve(stream: UnixStream, appliance: &Arc<Appliance>) {
+    let Ok(out) = stream.try_clone() else { return };
+    let mut input = BufReader::new(stream);
+    let mut line = Vec::new();
+    if input.by_ref().take(ORDER_BYTES_MAX).read_until(b'\n', &mut line).is_err() {
+        return;
+    }
+    let cancel = CancelFlag::new();
+    let code = match serde_json::from_slice::<Order>(&line) {
+        Ok(order) => {
+            cancel_when_gone(input, cancel.clone());
+            carry_out(&order, appliance, &out, cancel)
+        }
+        Err(error) => {
+            let _ =
+                Frames { kind: STDERR, stream: &out }.write_all(format!("error: not an order: {error}\n").as_bytes());
+            2
+        }
+    };
+    let _ = Frames { kind: EXIT, stream: &out }.write_all(&[code]);
+    let _ = out.shutdown(std::net::Shutdown::Both);
+}
+
+/// The client sends nothing after its order: the end of its stream means that it is gone.
+fn cancel_when_gone(mut input: BufReader<UnixStream>, cancel: CancelFlag) {
+    let watch = move || {
+        let _ = io::copy(&mut input, &mut io::sink());
+        cancel.cancel();
+    };
+    drop(std::thread::Builder::new().name("command watch".to_owned()).spawn(watch));
+}
+
+fn carry_out(order: &Order, appliance: &Arc<Appliance>, out: &UnixStream, cancel: CancelFlag) -> u8 {
+    let (mut stdout, mut stderr) = (Frames { kind: STDOUT, stream: out }, Frames { kind: STDERR, stream: out });
+    let cli = match Cli::try_parse_from(&order.arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = stderr.write_all(error.to_string().as_bytes());
+            return 2;
+        }
+    };
+    let Command::Data(command) = &cli.command else {
+        let _ = stderr.write_all(b"error: this command is not one for the server\n");
+        return 2;
+    };
+    let ended = commands::data(
+        command,
+        appliance,
+        &mut Context {
+            stdout: &mut stdout,
+            stderr: &mut Frames { kind: STDERR, stream: out },
+            stdin: &mut order.stdin.as_bytes(),
+            cwd: order.cwd.clone(),
+            json: cli.global.json,
+            terminal: order.terminal,
+            cancel,
+            caller: Caller::operator(&order.user),
+        },
+    );
+    report(ended, &mut stderr)
+}
+
+/// Writes whatever is written to it as frames of one kind.
+struct Frames<'a> {
+    kind: u8,
+    stream: &'a UnixStream,
+}
+
+impl Write for Frames<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = &bytes[..bytes.len().min(FRAME_BYTES_MAX)];
+        let mut frame = Vec::with_capacity(piece.len() + 5);
+        frame.push(self.kind);
+        frame.extend_from_slice(&(piece.len() as u32).to_le_bytes());
+        frame.extend_from_slice(piece);
+        let mut stream = self.stream;
+        stream.write_all(&frame)?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A number of places, each given back when its token is dropped.
+struct Places {
+    free: std::sync::Mutex<usize>,
+    given_back: std::sync::Condvar,
+}
+
+struct Place(Arc<Places>);
+
+impl Places {
+    fn new(count: usize) -> Self {
+        Self { free: std::sync::Mutex::new(count), given_back: std::sync::Condvar::new() }
+    }
+
+    /// Waits for a free place and takes it.
+    fn take(self: &Arc<Self>) -> Place {
+        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while *free == 0 {
+            free = self.given_back.wait(free).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        *free -= 1;
+        Place(Arc::clone(self))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+        self.0.given_back.notify_one();
+    }
+}
