@@ -35,6 +35,7 @@ pub(crate) struct BertConfig {
     pub(crate) inner: usize,
     pub(crate) vocabulary: usize,
     pub(crate) positions: usize,
+    pub(crate) types: usize,
     pub(crate) epsilon: f32,
     pub(crate) tokens_max: usize,
     pub(crate) pooling: Pooling,
@@ -50,6 +51,7 @@ struct RawConfig {
     intermediate_size: usize,
     vocab_size: usize,
     max_position_embeddings: usize,
+    type_vocab_size: usize,
     #[serde(default = "gelu")]
     hidden_act: String,
     #[serde(default = "small")]
@@ -102,6 +104,7 @@ impl BertConfig {
             inner: within("intermediate_size", raw.intermediate_size, WIDTH_MAX)?,
             vocabulary: within("vocab_size", raw.vocab_size, VOCABULARY_MAX)?,
             positions: within("max_position_embeddings", raw.max_position_embeddings, POSITIONS_MAX)?,
+            types: within("type_vocab_size", raw.type_vocab_size, WIDTH_MAX)?,
             epsilon: raw.layer_norm_eps,
             tokens_max: sentence.map_or(raw.max_position_embeddings, |s| s.max_seq_length.min(raw.max_position_embeddings)),
             pooling: pooling(folder)?,

@@ -1,6 +1,6 @@
 //! Vector arithmetic: one set of kernels written over sixteen lanes, and three ways to carry the lanes out.
 //!
-//! [`Simd`] names the few operations the kernels need. Each implementation does the same operations on the same sixteen
+//! `Simd` names the few operations the kernels need. Each implementation does the same operations on the same sixteen
 //! lanes in the same order, and floats are combined by IEEE operations and fused multiply-adds alone. So the results of
 //! all three are equal bit for bit, and a row's result depends on nothing but its inputs.
 
@@ -10,6 +10,7 @@ mod avx2;
 mod avx512;
 mod dense;
 mod forms;
+pub(crate) mod gemm_f32;
 mod integer;
 mod matmul;
 mod portable;

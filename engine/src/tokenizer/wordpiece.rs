@@ -1,1 +1,295 @@
-//! WordPiece.
+//! WordPiece with the normalisation of BERT (Devlin et al. 2018): text is cleaned, cut at white space and punctuation,
+//! and each word becomes the longest pieces of the vocabulary from left to right.
+//!
+//! Special tokens never come out of text: brackets are punctuation, so that `[SEP]` in a document is three words.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
+
+use crate::encoders::{damaged_json, read_bounded};
+use crate::{EngineError, TokenId};
+
+/// Largest tokenizer file, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Words of more characters than this are unknown as a whole.
+const WORD_CHARS_MAX: usize = 100;
+
+/// What is done to text before it is cut into words.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Normalizer {
+    #[serde(default = "yes")]
+    clean_text: bool,
+    #[serde(default = "yes")]
+    handle_chinese_chars: bool,
+    strip_accents: Option<bool>,
+    #[serde(default = "yes")]
+    lowercase: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The WordPiece tokenizer of an encoder.
+#[derive(Debug)]
+pub(crate) struct WordPiece {
+    /// Pieces that begin a word, and pieces that go on.
+    first: HashMap<Box<str>, TokenId>,
+    next: HashMap<Box<str>, TokenId>,
+    piece_bytes_max: usize,
+    word_chars_max: usize,
+    unknown: TokenId,
+    opening: TokenId,
+    closing: TokenId,
+    normalizer: Normalizer,
+}
+
+#[derive(Deserialize)]
+struct TokenizerFile {
+    normalizer: Option<serde_json::Value>,
+    model: ModelPart,
+}
+
+#[derive(Deserialize)]
+struct ModelPart {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    vocab: HashMap<String, TokenId>,
+    unk_token: Option<String>,
+    continuing_subword_prefix: Option<String>,
+    max_input_chars_per_word: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct SlowSettings {
+    #[serde(default = "yes")]
+    do_lower_case: bool,
+}
+
+impl WordPiece {
+    /// Reads `tokenizer.json`, or `vocab.txt` where there is none.
+    pub(crate) fn read(folder: &Path) -> Result<Self, EngineError> {
+        let path = folder.join("tokenizer.json");
+        if path.is_file() { Self::from_json(&path) } else { Self::from_list(folder) }
+    }
+
+    fn from_json(path: &Path) -> Result<Self, EngineError> {
+        let bytes = read_bounded(path, FILE_BYTES_MAX)?;
+        let file: TokenizerFile = serde_json::from_slice(&bytes).map_err(|error| damaged_json(path, &error))?;
+        if file.model.kind.as_deref().is_some_and(|kind| kind != "WordPiece") {
+            let kind = file.model.kind.unwrap_or_default();
+            return Err(EngineError::unsupported("tokenizer", format!("{kind}; for encoders WordPiece can be read")));
+        }
+        let normalizer = file.normalizer.unwrap_or_else(|| serde_json::json!({}));
+        if normalizer.get("type").is_some_and(|kind| kind != "BertNormalizer") {
+            return Err(EngineError::unsupported("normalizer", normalizer["type"].to_string()));
+        }
+        let normalizer = serde_json::from_value(normalizer).map_err(|error| damaged_json(path, &error))?;
+        let prefix = file.model.continuing_subword_prefix.unwrap_or_else(|| "##".to_owned());
+        let unknown = file.model.unk_token.unwrap_or_else(|| "[UNK]".to_owned());
+        let mut pieces = Self::new(file.model.vocab, &prefix, &unknown, normalizer)?;
+        pieces.word_chars_max = file.model.max_input_chars_per_word.unwrap_or(WORD_CHARS_MAX).min(WORD_CHARS_MAX);
+        Ok(pieces)
+    }
+
+    fn from_list(folder: &Path) -> Result<Self, EngineError> {
+        let bytes = read_bounded(&folder.join("vocab.txt"), FILE_BYTES_MAX)?;
+        let text = String::from_utf8(bytes).map_err(|_| EngineError::damaged("vocab.txt", 0, "not UTF-8"))?;
+        let vocabulary = text.lines().zip(0..).map(|(piece, id)| (piece.trim_end().to_owned(), id)).collect();
+        let settings = folder.join("tokenizer_config.json");
+        let lowercase = if settings.is_file() {
+            let bytes = read_bounded(&settings, FILE_BYTES_MAX)?;
+            let slow: SlowSettings = serde_json::from_slice(&bytes).map_err(|error| damaged_json(&settings, &error))?;
+            slow.do_lower_case
+        } else {
+            true
+        };
+        let normalizer = Normalizer { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase };
+        Self::new(vocabulary, "##", "[UNK]", normalizer)
+    }
+
+    fn new(
+        vocabulary: HashMap<String, TokenId>,
+        prefix: &str,
+        unknown: &str,
+        normalizer: Normalizer,
+    ) -> Result<Self, EngineError> {
+        let special = |text: &str| {
+            vocabulary.get(text).copied().ok_or_else(|| {
+                EngineError::damaged("tokenizer vocabulary", 0, format!("the token {text} is missing"))
+            })
+        };
+        let (unknown, opening, closing) = (special(unknown)?, special("[CLS]")?, special("[SEP]")?);
+        let (mut first, mut next) = (HashMap::new(), HashMap::new());
+        for (piece, id) in vocabulary {
+            match piece.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
+                Some(rest) => next.insert(rest.into(), id),
+                None => first.insert(piece.into_boxed_str(), id),
+            };
+        }
+        let longest = |map: &HashMap<Box<str>, TokenId>| map.keys().map(|piece| piece.len()).max().unwrap_or(0);
+        let piece_bytes_max = longest(&first).max(longest(&next));
+        Ok(Self {
+            first,
+            next,
+            piece_bytes_max,
+            word_chars_max: WORD_CHARS_MAX,
+            unknown,
+            opening,
+            closing,
+            normalizer,
+        })
+    }
+
+    /// The largest token id that can come out.
+    pub(crate) fn largest_id(&self) -> TokenId {
+        let ids = self.first.values().chain(self.next.values()).copied();
+        ids.chain([self.unknown, self.opening, self.closing]).max().unwrap_or(0)
+    }
+
+    /// The tokens of a text between the opening and the closing one, at most `max` in all.
+    pub(crate) fn encode(&self, text: &str, max: usize) -> Vec<TokenId> {
+        let mut ids = vec![self.opening];
+        let room = max.saturating_sub(1);
+        self.words(text, &mut |word| {
+            self.pieces(word, &mut |id| ids.push(id));
+            ids.len() < room
+        });
+        ids.truncate(room);
+        ids.push(self.closing);
+        ids
+    }
+
+    /// The number of tokens of a whole text, without the opening and the closing one.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        let mut count = 0;
+        self.words(text, &mut |word| {
+            self.pieces(word, &mut |_| count += 1);
+            true
+        });
+        count
+    }
+
+    /// Calls `take` with each normalised word until it returns false.
+    fn words(&self, text: &str, take: &mut dyn FnMut(&str) -> bool) {
+        let mut word = String::new();
+        let mut normal = String::new();
+        for chunk in text.split_inclusive(|c: char| c == ' ' || c == '\n') {
+            self.normalise(chunk, &mut normal);
+            for c in normal.chars() {
+                let mark = is_punctuation(c);
+                if (c.is_whitespace() || mark) && !word.is_empty() {
+                    if !take(&word) {
+                        return;
+                    }
+                    word.clear();
+                }
+                if mark && !take(c.encode_utf8(&mut [0; 4])) {
+                    return;
+                }
+                if !mark && !c.is_whitespace() {
+                    word.push(c);
+                }
+            }
+        }
+        if !word.is_empty() {
+            take(&word);
+        }
+    }
+
+    /// Cleans, spaces out, strips and lowers a piece of text that ends at a space or line end. None of the steps
+    /// reaches across those: they are the same on the whole text.
+    fn normalise(&self, text: &str, out: &mut String) {
+        out.clear();
+        if text.is_ascii() {
+            let kept = text.chars().filter(|&c| !(self.normalizer.clean_text && is_removed(c)));
+            out.extend(kept.map(|c| if self.normalizer.lowercase { c.to_ascii_lowercase() } else { c }));
+            return;
+        }
+        let mut spaced = String::with_capacity(text.len());
+        for c in text.chars().filter(|&c| !(self.normalizer.clean_text && is_removed(c))) {
+            if self.normalizer.handle_chinese_chars && is_ideograph(c) {
+                spaced.extend([' ', c, ' ']);
+            } else {
+                spaced.push(c);
+            }
+        }
+        let Normalizer { strip_accents, lowercase, .. } = self.normalizer;
+        if strip_accents.unwrap_or(lowercase) {
+            spaced = spaced.nfd().filter(|c| c.general_category() != GeneralCategory::NonspacingMark).collect();
+        }
+        if lowercase {
+            out.extend(spaced.chars().flat_map(char::to_lowercase));
+        } else {
+            out.push_str(&spaced);
+        }
+    }
+
+    /// Calls `push` with the pieces of a word, or with the unknown token if some part of it is in no piece.
+    fn pieces(&self, word: &str, push: &mut dyn FnMut(TokenId)) {
+        if word.len() > self.word_chars_max && word.chars().count() > self.word_chars_max {
+            return push(self.unknown);
+        }
+        let mut ids = Vec::new();
+        let mut rest = word;
+        while !rest.is_empty() {
+            let pieces = if ids.is_empty() { &self.first } else { &self.next };
+            let Some((length, id)) = longest(pieces, rest, self.piece_bytes_max) else {
+                return push(self.unknown);
+            };
+            ids.push(id);
+            rest = &rest[length..];
+        }
+        ids.into_iter().for_each(push);
+    }
+}
+
+/// The longest piece that `text` begins with.
+fn longest(pieces: &HashMap<Box<str>, TokenId>, text: &str, max: usize) -> Option<(usize, TokenId)> {
+    let mut end = text.len().min(max);
+    while end > 0 {
+        if text.is_char_boundary(end)
+            && let Some(&id) = pieces.get(&text[..end])
+        {
+            return Some((end, id));
+        }
+        end -= 1;
+    }
+    None
+}
+
+/// Whether cleaning takes the character away. Other white space stays and parts words.
+fn is_removed(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => false,
+        '\0' | '\u{fffd}' => true,
+        _ if c.is_ascii() => c.is_ascii_control(),
+        _ => c.general_category_group() == GeneralCategoryGroup::Other,
+    }
+}
+
+fn is_punctuation(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_punctuation();
+    }
+    c.general_category_group() == GeneralCategoryGroup::Punctuation
+}
+
+/// The blocks of ideographs that BERT takes as words of their own.
+fn is_ideograph(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0x4e00..=0x9fff
+            | 0x3400..=0x4dbf
+            | 0x20000..=0x2a6df
+            | 0x2a700..=0x2b73f
+            | 0x2b740..=0x2b81f
+            | 0x2b920..=0x2ceaf
+            | 0xf900..=0xfaff
+            | 0x2f800..=0x2fa1f
+    )
+}
