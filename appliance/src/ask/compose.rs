@@ -15,7 +15,7 @@ use crate::search::Passage;
 const SOURCES_MAX: usize = 3;
 
 /// Longest excerpt the writer is shown, in characters.
-const EXCERPT_CHARS: usize = 1_000;
+const EXCERPT_CHARS: usize = 700;
 
 /// Longest quote that stands in for an answer, in characters.
 const VERBATIM_CHARS: usize = 600;
@@ -81,7 +81,11 @@ impl Reader<'_> {
         let sources: Vec<Source<'_>> = places
             .iter()
             .zip(&excerpts)
-            .map(|(place, text)| Source { text, passage: place.passage, offset: place.excerpt.start })
+            .map(|(place, text)| {
+                let offset = place.excerpt.start;
+                let hint = place.sentence.start.saturating_sub(offset)..place.sentence.end.saturating_sub(offset);
+                Source { text, passage: place.passage, offset, hint }
+            })
             .collect();
         let mut written = Written { sifted: Sifted::default(), first_token, verbatim: false, raw };
         if refuses(&written.raw) {

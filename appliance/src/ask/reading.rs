@@ -1,5 +1,6 @@
 //! Reading passages one by one: does it answer, and where.
 
+use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
 
 use cloister_engine::{CancelFlag, EngineError, GenerateOptions, Sequence, Special, TokenId, Tokenizer};
@@ -123,11 +124,13 @@ impl<'a> Reader<'a> {
         let lead = tokenizer.encode(prompt::POINTER, Special::AsText);
         self.counts.prompt += lead.len();
         self.prefill(&mut read.sequence, &lead)?;
-        let mut mask = SpanMask::new(&self.loaded.spans, tokenizer, &passage.text, sentence_starts(&passage.text));
+        let settled = Cell::new(false);
+        let starts = sentence_starts(&passage.text);
+        let mut mask = SpanMask::new(&self.loaded.spans, tokenizer, &passage.text, starts, &settled);
         let options = GenerateOptions { max_tokens: POINT_TOKENS, ..GenerateOptions::default() };
         let done =
             self.loaded.generator.generate(&mut read.sequence, &options, Some(&mut mask), self.cancel, &mut |_| {
-                ControlFlow::Continue(())
+                if settled.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
         let done = done.map_err(|error| self.error(error))?;
         self.counts.new += done.tokens.len();

@@ -1,5 +1,6 @@
 //! Lets a model write nothing but a piece of a given text.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -37,12 +38,21 @@ pub(crate) struct SpanMask<'a> {
     written: usize,
     /// Tokens that `written` is about.
     seen: usize,
+    /// Set once a single place is left.
+    settled: &'a Cell<bool>,
 }
 
 impl<'a> SpanMask<'a> {
-    /// `starts` are bytes of the text.
-    pub(crate) fn new(spans: &'a Spans, tokenizer: &'a Tokenizer, text: &'a str, starts: Vec<usize>) -> Self {
-        Self { spans, tokenizer, text: text.as_bytes(), starts, written: 0, seen: 0 }
+    /// `starts` are bytes of the text; `settled` is set as soon as only one of them is left.
+    pub(crate) fn new(
+        spans: &'a Spans,
+        tokenizer: &'a Tokenizer,
+        text: &'a str,
+        starts: Vec<usize>,
+        settled: &'a Cell<bool>,
+    ) -> Self {
+        settled.set(starts.len() <= 1);
+        Self { spans, tokenizer, text: text.as_bytes(), starts, written: 0, seen: 0, settled }
     }
 
     fn follow(&mut self, generated: &[TokenId]) {
@@ -53,6 +63,7 @@ impl<'a> SpanMask<'a> {
             self.written += bytes.len();
         }
         self.seen = generated.len();
+        self.settled.set(self.starts.len() <= 1);
     }
 
     /// The piece that was written, in bytes of the text; the first of several that are alike.

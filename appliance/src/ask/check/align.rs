@@ -15,6 +15,9 @@ const QUOTE_CHARS_MAX: usize = 900;
 /// What one more sentence in the quote must bring in support to be worth it.
 const PRICE_PER_UNIT: f64 = 0.08;
 
+/// What it is worth that the model pointed there itself.
+const HINT_WORTH: f64 = 0.15;
+
 /// Share of a sentence's content that its quote must hold for the quote to count as support.
 ///
 /// Checked against the development questions: generated sentences restate the question, whose words seldom stand in
@@ -46,8 +49,9 @@ impl Sought {
         Self { content, facts: facts(sentence) }
     }
 
-    /// The best place in a passage: of the runs of up to [`UNITS_MAX`] sentences the one that holds most.
-    pub(crate) fn find(&self, passage: &str) -> Option<Aligned> {
+    /// The best place in a passage: of the runs of up to [`UNITS_MAX`] sentences the one that holds most. `hint` is where
+    /// the model pointed; it decides between places that hold about as much.
+    pub(crate) fn find(&self, passage: &str, hint: &Range<usize>) -> Option<Aligned> {
         let chars: Vec<char> = passage.chars().collect();
         let units = units(passage);
         let mut best: Option<(f64, Aligned)> = None;
@@ -59,7 +63,8 @@ impl Sought {
                 }
                 let text: String = chars[range.clone()].iter().collect();
                 let support = self.support(&text);
-                let worth = support - PRICE_PER_UNIT * (last - first) as f64;
+                let hinted = if range.start < hint.end && hint.start < range.end { HINT_WORTH } else { 0.0 };
+                let worth = support + hinted - PRICE_PER_UNIT * (last - first) as f64;
                 if best.as_ref().is_none_or(|(before, _)| worth > *before) {
                     best = Some((worth, Aligned { range, support }));
                 }
@@ -101,7 +106,7 @@ mod tests {
         governed by the laws of the State of Delaware.";
 
     fn check(sentence: &str, expected: Option<&str>) {
-        let found = Sought::new(sentence, "").find(PASSAGE).filter(|aligned| aligned.support >= SUPPORT_MIN);
+        let found = Sought::new(sentence, "").find(PASSAGE, &(0..0)).filter(|aligned| aligned.support >= SUPPORT_MIN);
         let chars: Vec<char> = PASSAGE.chars().collect();
         let text = found.map(|aligned| chars[aligned.range].iter().collect::<String>());
         assert_eq!(text.as_deref(), expected, "{sentence}");
@@ -123,7 +128,7 @@ mod tests {
     #[test]
     fn a_bare_yes_is_looked_for_by_the_question() {
         let sought = Sought::new("Yes.", "May a party terminate on notice?");
-        let found = sought.find(PASSAGE).expect("the passage speaks of it");
+        let found = sought.find(PASSAGE, &(0..0)).expect("the passage speaks of it");
         assert!(found.support > 0.9, "{found:?}");
     }
 }

@@ -188,6 +188,7 @@ mod tests {
         check("The section is 3.1.2.", "as in Section 3.1.2 hereof", true);
         check("The section is 3.1.3.", "as in Section 3.1.2 hereof", false);
         check("The 5th anniversary.", "the fifth anniversary", true);
+        check("A third party may not see it.", "no other person may see it", true);
     }
 
     #[test]

@@ -155,7 +155,7 @@ fn scale_of(word: &str) -> Option<f64> {
     }
 }
 
-/// A number in words. A lone `one` is a pronoun as often as a number and is none here.
+/// A number in words. A lone `one` is a pronoun as often as a number and is none here; nor is a third party the third.
 fn word_number(words: &[Word<'_>], at: usize) -> Option<(f64, usize)> {
     let (mut total, mut current) = (0.0, None::<f64>);
     let mut length = 0;
@@ -183,7 +183,9 @@ fn word_number(words: &[Word<'_>], at: usize) -> Option<(f64, usize)> {
         length += 1;
     }
     let lone_one = length == 1 && current == Some(1.0);
-    (length > 0 && !lone_one).then(|| (total + current.unwrap_or(0.0), length))
+    let third_party = normal(words[at].text) == "third"
+        && words.get(at + 1).is_some_and(|word| normal(word.text).starts_with("part"));
+    (length > 0 && !lone_one && !third_party).then(|| (total + current.unwrap_or(0.0), length))
 }
 
 fn take_percent(words: &[Word<'_>], next: &mut usize) -> bool {

@@ -15,6 +15,8 @@ pub(crate) struct Source<'a> {
     pub(crate) passage: usize,
     /// Offset of its first character in that passage.
     pub(crate) offset: usize,
+    /// Characters of the text the model pointed at.
+    pub(crate) hint: Range<usize>,
 }
 
 /// A quote: characters of a passage of the evidence.
@@ -94,7 +96,7 @@ fn rest_on(sentence: &Marked, question: &str, sources: &[Source<'_>]) -> Option<
 }
 
 fn supported(sought: &Sought, source: &Source<'_>) -> Option<Aligned> {
-    sought.find(source.text).filter(|aligned| aligned.support >= SUPPORT_MIN)
+    sought.find(source.text, &source.hint).filter(|aligned| aligned.support >= SUPPORT_MIN)
 }
 
 fn best_of<'a, 'b>(sought: &Sought, sources: &'a [Source<'b>]) -> Option<(&'a Source<'b>, Aligned)> {
@@ -134,7 +136,7 @@ mod tests {
     fn check(answer: &str, text: &str, quotes: &[&str], withheld: u32) {
         let texts = [TERM, LAW];
         let sources: Vec<Source<'_>> =
-            texts.iter().enumerate().map(|(passage, text)| Source { text, passage, offset: 0 }).collect();
+            texts.iter().enumerate().map(|(passage, text)| Source { text, passage, offset: 0, hint: 0..0 }).collect();
         let found = sift(answer, "What does the contract say?", &sources);
         let taken: Vec<String> = found.quotes.iter().map(|quote| slice(texts[quote.passage], &quote.range)).collect();
         assert_eq!((found.text.as_str(), found.withheld), (text, withheld), "{answer}");
@@ -180,7 +182,8 @@ mod tests {
     #[test]
     fn a_source_may_be_part_of_a_passage() {
         let text = &LAW[9..];
-        let found = sift("The laws of Delaware govern it [1].", "", &[Source { text, passage: 3, offset: 9 }]);
+        let found =
+            sift("The laws of Delaware govern it [1].", "", &[Source { text, passage: 3, offset: 9, hint: 0..0 }]);
         assert_eq!(found.quotes, [Quoted { passage: 3, range: 9..9 + text.chars().count() }]);
     }
 }
