@@ -2,7 +2,6 @@
 //!
 //! Commands are functions over a [`context::Context`]. Those that work on the data directory run here, or, while a server holds
 //! the directory, in that server behind its socket ([`remote`]), with the same output. This crate holds no rules of the product.
-#![expect(clippy::print_stderr, reason = "the command line is where messages are printed")]
 
 mod args;
 mod commands;

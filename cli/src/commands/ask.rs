@@ -1,5 +1,6 @@
 //! `ask`: a cited answer, or a line a question.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -74,22 +75,24 @@ fn in_words(answer: &Answer) -> String {
         _ => "Nothing was found.".to_owned(),
     };
     for citation in &answer.citations {
-        text.push_str(&format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
             "\n\n[{}] {}, page {}\n    “{}”",
             citation.marker, citation.name, citation.page, citation.quote
-        ));
+        );
     }
     if answer.withheld > 0 {
-        text.push_str(&format!("\n\n{} sentences were withheld because no quote supports them.", answer.withheld));
+        let _ = write!(text, "\n\n{} sentences were withheld because no quote supports them.", answer.withheld);
     }
     if answer.citations.is_empty() {
         for passage in answer.passages.iter().take(3) {
-            text.push_str(&format!("\n\nnearest: {}, page {}", passage.name, passage.page));
+            let _ = write!(text, "\n\nnearest: {}, page {}", passage.name, passage.page);
         }
     }
     for page in &answer.coverage.unread {
-        text.push_str(&format!("\nunread: {}, page {}: {}", page.name, page.page, page.reason));
+        let _ = write!(text, "\nunread: {}, page {}: {}", page.name, page.page, page.reason);
     }
-    text.push_str(&format!("\n\nreceipt {}", answer.audit));
+    let _ = write!(text, "\n\nreceipt {}", answer.audit);
     text
 }

@@ -1,5 +1,6 @@
 //! `ingest`: files and folders in, a line a file out.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use crate::context::{Context, Outcome};
 
 pub(super) fn run(args: &IngestArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
     let paths: Vec<_> = args.paths.iter().map(|path| ctx.path(path)).collect();
-    let options = UploadOptions { keep_duplicates: args.keep_duplicates, ..UploadOptions::default() };
+    let options = UploadOptions { keep_duplicates: args.keep_duplicates };
     let (caller, cancel) = (ctx.caller.clone(), ctx.cancel.clone());
     let bar = progress(ctx.terminal);
     let mut written = Ok(());
@@ -66,10 +67,11 @@ fn result_text(result: &IngestResult) -> String {
     let mut text =
         format!("{:9}  {}  {} pages, {} passages", result.status, result.name, result.pages, result.passages);
     if let Some(fault) = &result.error {
-        text.push_str(&format!("\n           {}: {}", fault.code, fault.message));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n           {}: {}", fault.code, fault.message);
     }
     for gap in &result.gaps {
-        text.push_str(&format!("\n           page {}: {}", gap.page, gap.reason));
+        let _ = write!(text, "\n           page {}: {}", gap.page, gap.reason);
     }
     text
 }

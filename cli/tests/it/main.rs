@@ -1,0 +1,13 @@
+//! The built binary as a person or a script uses it: arguments in, lines and exit codes out, over HTTP where it serves.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "tests say what they pass over")]
+
+mod answers;
+mod audit;
+mod documents;
+mod extract;
+mod kills;
+mod people;
+mod serve;
+mod support;
+mod usage;
