@@ -201,7 +201,7 @@ fn inspect_folder(folder: &Path) -> Result<ModelInfo, EngineError> {
         quantisation: largest.map_or_else(|| "none".to_owned(), |info| format!("{:?}", info.dtype)),
         name: config.name.clone().unwrap_or_else(|| folder.display().to_string()),
         licence: licence_of_readme(folder),
-        parameters: tensors.values().map(|info| elements(&info)).sum(),
+        parameters: tensors.values().map(elements).sum(),
         context_length: config.tokens_max as u32,
         embedding_length: config.width as u32,
         layers: config.layers as u32,

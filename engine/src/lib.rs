@@ -26,8 +26,8 @@
 
 mod attention;
 pub mod bench;
-pub mod catalogue;
 mod cancel;
+pub mod catalogue;
 mod encoders;
 mod error;
 mod generate;

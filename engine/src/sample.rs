@@ -251,7 +251,9 @@ mod tests {
         let total: f64 = all.iter().map(|c| f64::from(c.1 - all[0].1).exp()).sum();
         let kept: f64 = sampler.candidates.iter().map(|c| f64::from(c.1 - all[0].1).exp()).sum();
         assert_eq!(sampler.candidates[..], all[..sampler.candidates.len()]);
-        assert!(kept >= 0.9 * total && kept - f64::from(sampler.candidates.last().map_or(0.0, |c| c.1)).exp() < 0.9 * total);
+        assert!(
+            kept >= 0.9 * total && kept - f64::from(sampler.candidates.last().map_or(0.0, |c| c.1)).exp() < 0.9 * total
+        );
     }
 
     #[test]

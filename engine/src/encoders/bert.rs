@@ -129,7 +129,11 @@ fn floats(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, EngineError> 
         other => return Err(EngineError::unsupported("tensor type", format!("{other:?} of {name}"))),
     };
     if values.iter().any(|value| !value.is_finite()) {
-        return Err(EngineError::damaged("model.safetensors", 0, format!("tensor {name} holds values that are no numbers")));
+        return Err(EngineError::damaged(
+            "model.safetensors",
+            0,
+            format!("tensor {name} holds values that are no numbers"),
+        ));
     }
     Ok(values)
 }
@@ -139,8 +143,7 @@ impl Bert {
     pub(super) fn load(config: BertConfig, bytes: &[u8], kernels: Kernels) -> Result<Self, EngineError> {
         let source = Source::new(bytes)?;
         let width = config.width;
-        let mut positions =
-            source.take("embeddings.position_embeddings.weight", &[config.positions, width])?;
+        let mut positions = source.take("embeddings.position_embeddings.weight", &[config.positions, width])?;
         let types = source.take("embeddings.token_type_embeddings.weight", &[config.types, width])?;
         for row in positions.chunks_exact_mut(width) {
             row.iter_mut().zip(&types).for_each(|(value, add)| *value += add);

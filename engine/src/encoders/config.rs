@@ -88,10 +88,16 @@ impl BertConfig {
     pub(crate) fn read(folder: &Path) -> Result<Self, EngineError> {
         let raw: RawConfig = require(&folder.join("config.json"))?;
         if raw.model_type != "bert" {
-            return Err(EngineError::unsupported("architecture", format!("{}; of encoders bert can be run", raw.model_type)));
+            return Err(EngineError::unsupported(
+                "architecture",
+                format!("{}; of encoders bert can be run", raw.model_type),
+            ));
         }
         if raw.hidden_act != "gelu" {
-            return Err(EngineError::unsupported("activation", format!("{}; bert with gelu can be run", raw.hidden_act)));
+            return Err(EngineError::unsupported(
+                "activation",
+                format!("{}; bert with gelu can be run", raw.hidden_act),
+            ));
         }
         if raw.position_embedding_type.as_deref().is_some_and(|kind| kind != "absolute") {
             return Err(EngineError::unsupported("position embedding", "only absolute positions can be run"));
@@ -106,7 +112,8 @@ impl BertConfig {
             positions: within("max_position_embeddings", raw.max_position_embeddings, POSITIONS_MAX)?,
             types: within("type_vocab_size", raw.type_vocab_size, WIDTH_MAX)?,
             epsilon: raw.layer_norm_eps,
-            tokens_max: sentence.map_or(raw.max_position_embeddings, |s| s.max_seq_length.min(raw.max_position_embeddings)),
+            tokens_max: sentence
+                .map_or(raw.max_position_embeddings, |s| s.max_seq_length.min(raw.max_position_embeddings)),
             pooling: pooling(folder)?,
             name: raw.name,
         };

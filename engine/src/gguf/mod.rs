@@ -158,8 +158,8 @@ impl GgufFile {
     pub fn text(&self, key: &str) -> Result<Option<&str>, EngineError> {
         let Some(value) = self.header.metadata.get(key) else { return Ok(None) };
         let Value::Text { start, end } = value else { return Err(self.wrong_kind(key, value, "a text")) };
-        let text = std::str::from_utf8(&self.bytes[*start..*end])
-            .map_err(|_| self.damaged(format!("{key} is not UTF-8")))?;
+        let text =
+            std::str::from_utf8(&self.bytes[*start..*end]).map_err(|_| self.damaged(format!("{key} is not UTF-8")))?;
         Ok(Some(text))
     }
 

@@ -120,7 +120,7 @@ fn size_bytes(dims: &[u64], kind: TensorType) -> Option<u64> {
     }
     let elements = dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim))?;
     let bytes = (elements / kind.block_values() as u64).checked_mul(kind.block_bytes() as u64)?;
-    (bytes <= i64::MAX as u64 && elements <= i64::MAX as u64).then_some(bytes)
+    (i64::try_from(bytes).is_ok() && i64::try_from(elements).is_ok()).then_some(bytes)
 }
 
 /// Gives each tensor its range of the file: aligned, inside the file, and apart from every other.

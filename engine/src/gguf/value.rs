@@ -196,7 +196,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
 }
 
 /// The values of a numeric array; `None` when one cannot be read.
-fn numbers<'a>(kind: Kind, bytes: &'a [u8], start: usize, len: usize) -> impl Iterator<Item = Option<Value>> + 'a {
+fn numbers(kind: Kind, bytes: &[u8], start: usize, len: usize) -> impl Iterator<Item = Option<Value>> + '_ {
     let size = kind.size().expect("numeric arrays hold values of fixed size") as usize;
     bytes[start..start + len * size].chunks_exact(size).map(move |chunk| scalar(kind, chunk))
 }

@@ -89,9 +89,8 @@ impl Tokenizer {
     }
 
     fn read_spm(file: &GgufFile) -> Result<Self, EngineError> {
-        let vocabulary = Vocabulary::read(file, |text| {
-            String::from_utf8_lossy(text).replace(spm::SPACE_MARK, " ").into_bytes()
-        })?;
+        let vocabulary =
+            Vocabulary::read(file, |text| String::from_utf8_lossy(text).replace(spm::SPACE_MARK, " ").into_bytes())?;
         let scores = file.f32_list("tokenizer.ggml.scores")?.unwrap_or_else(|| vec![0.0; vocabulary.len()]);
         if scores.len() != vocabulary.len() || scores.iter().any(|score| score.is_nan()) {
             return Err(file.damaged(format!("{} tokens but {} usable scores", vocabulary.len(), scores.len())));
@@ -102,12 +101,7 @@ impl Tokenizer {
         Self::finish(file, vocabulary, model, &defaults)
     }
 
-    fn finish(
-        file: &GgufFile,
-        vocabulary: Vocabulary,
-        model: Model,
-        defaults: &Defaults,
-    ) -> Result<Self, EngineError> {
+    fn finish(file: &GgufFile, vocabulary: Vocabulary, model: Model, defaults: &Defaults) -> Result<Self, EngineError> {
         let flag = |name: &str| file.flag(&format!("tokenizer.ggml.{name}"));
         let bos = special_id(file, "bos_token_id", &vocabulary)?.or(defaults.bos);
         let eos = special_id(file, "eos_token_id", &vocabulary)?.or(defaults.eos);

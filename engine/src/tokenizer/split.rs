@@ -25,7 +25,9 @@ impl Split {
     pub(super) fn by_name(name: &str) -> Option<(Self, bool)> {
         Some(match name {
             "default" | "" => (Split::Default, false),
-            "gpt-2" | "gpt2" | "phi-2" | "modern-bert" | "mellum" | "olmo" | "mpt" | "dbrx-gpt2" => (Split::Gpt2, false),
+            "gpt-2" | "gpt2" | "phi-2" | "modern-bert" | "mellum" | "olmo" | "mpt" | "dbrx-gpt2" => {
+                (Split::Gpt2, false)
+            }
             "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "exaone" => (Split::DigitsThenGpt2, false),
             "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "pixtral" | "lfm2" => (Split::Llama3, true),
             "smaug-bpe" | "dbrx" | "chatglm-bpe" | "glm4" => (Split::Llama3, false),
@@ -97,10 +99,10 @@ fn is_mark(c: char) -> bool {
 
 /// Bytes of the longest run of characters for which `holds`, at most `max` characters.
 fn run(text: &str, max: usize, holds: impl Fn(char) -> bool) -> usize {
-    text.char_indices().take(max).find(|&(_, c)| !holds(c)).map_or_else(
-        || text.chars().take(max).map(char::len_utf8).sum(),
-        |(at, _)| at,
-    )
+    text.char_indices()
+        .take(max)
+        .find(|&(_, c)| !holds(c))
+        .map_or_else(|| text.chars().take(max).map(char::len_utf8).sum(), |(at, _)| at)
 }
 
 fn class_run(text: &str, wanted: Class) -> usize {
@@ -209,11 +211,19 @@ mod tests {
     #[test]
     fn rows() {
         let rows: &[(Split, &str, &[&str])] = &[
-            (Split::Gpt2, "I'll go  home\n\n now 1234!?", &["I", "'ll", " go", " ", " home", "\n\n", " now", " 1234", "!?"]),
+            (
+                Split::Gpt2,
+                "I'll go  home\n\n now 1234!?",
+                &["I", "'ll", " go", " ", " home", "\n\n", " now", " 1234", "!?"],
+            ),
             (Split::Gpt2, "it'S 'tis \t x  ", &["it", "'", "S", " '", "tis", " \t", " x", "  "]),
             (Split::DigitsThenGpt2, "a 12½x", &["a", " ", "1", "2", "½", "x"]),
             (Split::DigitsThenGpt2, "x  5", &["x", "  ", "5"]),
-            (Split::Llama3, "IT'S $foo 12345\r\n\r\n x", &["IT", "'S", " $", "foo", " ", "123", "45", "\r\n\r\n", " x"]),
+            (
+                Split::Llama3,
+                "IT'S $foo 12345\r\n\r\n x",
+                &["IT", "'S", " $", "foo", " ", "123", "45", "\r\n\r\n", " x"],
+            ),
             (Split::Qwen2, "a  \n  b.\n\nc 99", &["a", "  \n", " ", " b", ".\n\n", "c", " ", "9", "9"]),
             (Split::Qwen2, "été\u{301} 文字\u{a0}ok ", &["été", "\u{301}", " 文字", "\u{a0}ok", " "]),
             (Split::Default, "a=b, 12345 x", &["a", "=", "b", ",", " ", "123", "45", " x"]),

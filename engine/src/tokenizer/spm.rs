@@ -117,10 +117,8 @@ impl Spm {
         if left.len == 0 || left.next == NONE || left.len + nodes[left.next as usize].len != pair.len {
             return;
         }
-        let right = std::mem::replace(
-            &mut nodes[left.next as usize],
-            Node { start: 0, len: 0, prev: NONE, next: NONE },
-        );
+        let right =
+            std::mem::replace(&mut nodes[left.next as usize], Node { start: 0, len: 0, prev: NONE, next: NONE });
         nodes[pair.left as usize] = Node { len: pair.len, next: right.next, ..left };
         if right.next != NONE {
             nodes[right.next as usize].prev = pair.left;

@@ -88,7 +88,7 @@ impl Vocabulary {
             match kind {
                 Kind::Control | Kind::Unknown => vocabulary.bytes.push(&[]),
                 Kind::UserDefined => vocabulary.bytes.push(text),
-                Kind::Byte => vocabulary.bytes.push(byte_of(text).as_ref().map_or(&[][..], std::slice::from_ref)),
+                Kind::Byte => vocabulary.bytes.push(byte_of(text).as_slice()),
                 Kind::Normal | Kind::Unused => vocabulary.bytes.push(&decode(text)),
             }
         }

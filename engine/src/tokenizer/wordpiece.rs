@@ -119,9 +119,10 @@ impl WordPiece {
         normalizer: Normalizer,
     ) -> Result<Self, EngineError> {
         let special = |text: &str| {
-            vocabulary.get(text).copied().ok_or_else(|| {
-                EngineError::damaged("tokenizer vocabulary", 0, format!("the token {text} is missing"))
-            })
+            vocabulary
+                .get(text)
+                .copied()
+                .ok_or_else(|| EngineError::damaged("tokenizer vocabulary", 0, format!("the token {text} is missing")))
         };
         let (unknown, opening, closing) = (special(unknown)?, special("[CLS]")?, special("[SEP]")?);
         let (mut first, mut next) = (HashMap::new(), HashMap::new());
@@ -133,16 +134,7 @@ impl WordPiece {
         }
         let longest = |map: &HashMap<Box<str>, TokenId>| map.keys().map(|piece| piece.len()).max().unwrap_or(0);
         let piece_bytes_max = longest(&first).max(longest(&next));
-        Ok(Self {
-            first,
-            next,
-            piece_bytes_max,
-            word_chars_max: WORD_CHARS_MAX,
-            unknown,
-            opening,
-            closing,
-            normalizer,
-        })
+        Ok(Self { first, next, piece_bytes_max, word_chars_max: WORD_CHARS_MAX, unknown, opening, closing, normalizer })
     }
 
     /// The largest token id that can come out.
@@ -178,7 +170,7 @@ impl WordPiece {
     fn words(&self, text: &str, take: &mut dyn FnMut(&str) -> bool) {
         let mut word = String::new();
         let mut normal = String::new();
-        for chunk in text.split_inclusive(|c: char| c == ' ' || c == '\n') {
+        for chunk in text.split_inclusive([' ', '\n']) {
             self.normalise(chunk, &mut normal);
             for c in normal.chars() {
                 let mark = is_punctuation(c);
