@@ -9,7 +9,7 @@ mkdir -p "$root/dist"
 key=${CLOISTER_SIGNING_KEY:-$root/dist/signing.key}
 out="$root/dist/cloister-$version.bundle"
 if [ ! -e "$key" ]; then
-  (umask 077 && head -c 32 /dev/urandom | base64 > "$key")
+  "$bin" bundle key "$key"
 fi
 "$bin" --models "$models" bundle build --out "$out" --key "$key"
 "$bin" bundle verify "$out"

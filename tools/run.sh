@@ -6,5 +6,6 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "$data"
 if ! "$bin" --data "$data" --models "$models" --json collection list | grep -q '"name":"Samples"'; then
   "$bin" --data "$data" --models "$models" ingest --collection Samples "$root/samples/documents"
+  "$bin" --data "$data" --models "$models" collection examples "$root/samples/questions.json"
 fi
 exec "$bin" --data "$data" --models "$models" serve --listen "$listen"

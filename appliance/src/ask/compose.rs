@@ -24,7 +24,7 @@ const VERBATIM_CHARS: usize = 600;
 const ANSWER_TOKENS: usize = 160;
 
 /// Texts at which an answer ends.
-const STOPS: &[&str] = &["\n\n", "\nQuestion:", "<quote", "</quote", "<passage"];
+const STOPS: &[&str] = &["\n\n", "\nQuestion:", "<quote", "</quote", "<text"];
 
 /// A place in a passage the model pointed at, in characters of the passage's text.
 pub(crate) struct Pointed {

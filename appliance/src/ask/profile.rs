@@ -21,7 +21,7 @@ pub(crate) struct Profile {
 const PROFILES: &[Profile] = &[
     Profile { name: "tiny", parameters_max: 300_000_000, answer_min: -1.0, spread_max: 0.5, rank_weight: 0.5 },
     Profile { name: "small", parameters_max: 900_000_000, answer_min: -0.5, spread_max: 1.0, rank_weight: 0.5 },
-    Profile { name: "usual", parameters_max: u64::MAX, answer_min: 0.0, spread_max: 1.5, rank_weight: 0.3 },
+    Profile { name: "usual", parameters_max: u64::MAX, answer_min: 0.5, spread_max: 1.0, rank_weight: 0.1 },
 ];
 
 impl Profile {

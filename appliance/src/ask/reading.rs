@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 use cloister_engine::{CancelFlag, EngineError, GenerateOptions, Sequence, Special, TokenId, Tokenizer};
 use sha2::{Digest, Sha256};
 
+use super::check::units;
 use super::profile::Profile;
 use super::prompt;
 use super::span::SpanMask;
@@ -115,13 +116,14 @@ impl<'a> Reader<'a> {
         Error::model(&self.loaded.id, error)
     }
 
-    /// Lets the model begin to copy what answers: the place in the passage's text, in bytes.
+    /// Lets the model begin to copy what answers: the sentence it chose, in bytes of
+    /// the passage's text.
     pub(crate) fn point(&mut self, read: &mut Read, passage: &Passage) -> Result<Option<Range<usize>>> {
         let tokenizer = self.loaded.generator.tokenizer();
         let lead = tokenizer.encode(prompt::POINTER, Special::AsText);
         self.counts.prompt += lead.len();
         self.prefill(&mut read.sequence, &lead)?;
-        let mut mask = SpanMask::new(&self.loaded.spans, tokenizer, &passage.text);
+        let mut mask = SpanMask::new(&self.loaded.spans, tokenizer, &passage.text, sentence_starts(&passage.text));
         let options = GenerateOptions { max_tokens: POINT_TOKENS, ..GenerateOptions::default() };
         let done =
             self.loaded.generator.generate(&mut read.sequence, &options, Some(&mut mask), self.cancel, &mut |_| {
@@ -131,6 +133,12 @@ impl<'a> Reader<'a> {
         self.counts.new += done.tokens.len();
         Ok(mask.place(&done.tokens))
     }
+}
+
+/// Bytes at which sentences and clauses begin.
+fn sentence_starts(text: &str) -> Vec<usize> {
+    let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).collect();
+    units(text).into_iter().filter_map(|unit| bytes.get(unit.start).copied()).collect()
 }
 
 fn common(a: &[TokenId], b: &[TokenId]) -> usize {

@@ -26,7 +26,7 @@ impl Spans {
     }
 }
 
-/// Admits only tokens that continue a piece of the text which begins where a word begins.
+/// Admits only tokens that continue a piece of the text which begins at one of the given places.
 pub(crate) struct SpanMask<'a> {
     spans: &'a Spans,
     tokenizer: &'a Tokenizer,
@@ -40,15 +40,8 @@ pub(crate) struct SpanMask<'a> {
 }
 
 impl<'a> SpanMask<'a> {
-    pub(crate) fn new(spans: &'a Spans, tokenizer: &'a Tokenizer, text: &'a str) -> Self {
-        let mut starts = Vec::new();
-        let mut before = ' ';
-        for (at, c) in text.char_indices() {
-            if !c.is_whitespace() && before.is_whitespace() {
-                starts.push(at);
-            }
-            before = c;
-        }
+    /// `starts` are bytes of the text.
+    pub(crate) fn new(spans: &'a Spans, tokenizer: &'a Tokenizer, text: &'a str, starts: Vec<usize>) -> Self {
         Self { spans, tokenizer, text: text.as_bytes(), starts, written: 0, seen: 0 }
     }
 

@@ -34,7 +34,7 @@ fn a_failed_file_says_why_and_disturbs_no_other() {
         &[
             ("bad.pdf", b"%PDF-1.7\nnot really"),
             ("good.txt", CONTRACT.as_bytes()),
-            ("odd.bin", &[0, 159, 146, 150, 0, 1, 2, 3]),
+            ("odd.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
         ],
     );
     let codes: Vec<Option<&str>> =

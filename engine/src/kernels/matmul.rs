@@ -47,7 +47,8 @@ pub fn multiply(pool: &Pool, kernels: Kernels, input: &Activations, products: &m
         assert!(product.bias.is_none_or(|bias| bias.len() == product.weights.rows()), "a bias for each output");
     }
     let tiles: usize = products.iter().map(|product| product.weights.tiles()).sum();
-    let piece = if input.rows() <= STRIP { (tiles / (pool.threads() * PIECES_PER_THREAD)).max(1) } else { 2 };
+    let single = products.iter().all(|product| input.lanes(product.weights.kind()) <= STRIP);
+    let piece = if single { (tiles / (pool.threads() * PIECES_PER_THREAD)).max(1) } else { 2 };
     let products: Vec<Shared<'_>> = products
         .iter_mut()
         .map(|product| Shared {
@@ -75,7 +76,7 @@ thread_local! {
 }
 
 fn multiply_tiles(kernels: Kernels, input: &Activations, product: &Shared<'_>, tiles: Range<usize>) {
-    if input.rows() <= STRIP {
+    if input.lanes(product.weights.kind()) <= STRIP {
         kernels.run(DirectTask { input, product, tiles });
         return;
     }
@@ -145,11 +146,11 @@ impl Task for DirectTask<'_, '_> {
 
 #[inline(always)]
 fn direct_forms<S: Simd, F: Form>(simd: S, task: &DirectTask<'_, '_>) {
-    by_width!(strip_width(task.input.rows()), W => {
+    by_width!(strip_width(task.input.lanes(task.product.weights.kind())), W => {
         let strip = task.input.integers::<W>(0);
         for tile in task.tiles.clone() {
             let result = integer::direct::<S, F, W>(simd, task.product.weights.tile(tile), &strip);
-            store(simd, task.product, tile, 0, task.input.rows(), &result);
+            store(simd, task.product, tile, 0, task.input, &result);
         }
     });
 }
@@ -160,7 +161,7 @@ fn direct_columns<S: Simd, C: Column>(simd: S, task: &DirectTask<'_, '_>) {
         let strip = task.input.floats::<W>(0);
         for tile in task.tiles.clone() {
             let result = dense::direct::<S, C, W>(simd, task.product.weights.tile(tile).0, strip);
-            store(simd, task.product, tile, 0, task.input.rows(), &result);
+            store(simd, task.product, tile, 0, task.input, &result);
         }
     });
 }
@@ -214,11 +215,11 @@ fn panel_forms<S: Simd, F: Form, const T: usize>(simd: S, task: &mut PanelTask<'
             let tile = (first + place).min(task.tiles.end - 1);
             integer::unpack::<S, F, T>(simd, task.product.weights.tile(tile), place, task.panel);
         }
-        for strip in 0..task.input.rows().div_ceil(STRIP) {
+        for strip in 0..task.input.lanes(task.product.weights.kind()).div_ceil(STRIP) {
             let view = task.input.integers::<STRIP>(strip);
             let result = integer::panel::<S, F, T, STRIP>(simd, task.panel, &view);
             for (tile, result) in (first..task.tiles.end).zip(&result) {
-                store(simd, task.product, tile, strip * STRIP, task.input.rows(), result);
+                store(simd, task.product, tile, strip * STRIP, task.input, result);
             }
         }
     }
@@ -235,26 +236,29 @@ fn panel_columns<S: Simd, C: Column, const T: usize>(simd: S, task: &mut PanelTa
             let view = task.input.floats::<STRIP>(strip);
             let result = dense::panel::<S, T, STRIP>(simd, &task.panel.scales, view);
             for (tile, result) in (first..task.tiles.end).zip(&result) {
-                store(simd, task.product, tile, strip * STRIP, task.input.rows(), result);
+                store(simd, task.product, tile, strip * STRIP, task.input, result);
             }
         }
     }
 }
 
-/// Writes the 16 outputs of `tile` for the rows from `first_row` on, of which there are `rows` in all.
+/// Writes the 16 outputs of `tile` for the rows whose lanes begin with `first_lane`.
 #[inline(always)]
 fn store<S: Simd, const W: usize>(
     simd: S,
     product: &Shared<'_>,
     tile: usize,
-    first_row: usize,
-    rows: usize,
+    first_lane: usize,
+    input: &Activations,
     result: &[S::Floats; W],
 ) {
     let first = tile * TILE_ROWS;
     let width = TILE_ROWS.min(product.weights.rows() - first);
-    for (row, &value) in result.iter().enumerate().take(rows - first_row) {
-        let start = (first_row + row) * product.weights.rows() + first;
+    let copies = input.lanes_per_row(product.weights.kind());
+    let rows = (first_lane / copies..input.rows()).zip(result.chunks_exact(copies));
+    for (row, lanes) in rows {
+        let value = if copies == 2 { simd.add(lanes[0], lanes[1]) } else { lanes[0] };
+        let start = row * product.weights.rows() + first;
         // SAFETY: each tile of each product is computed by one call, and the columns of tiles do not overlap.
         let out = unsafe { product.out.part(start..start + width) };
         let bias = product.bias.map(|bias| &bias[first..first + width]);

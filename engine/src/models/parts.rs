@@ -146,7 +146,8 @@ impl AttentionPart {
     /// Adds this part's result to the states of the pass.
     pub(super) fn add_to(&self, pass: &mut Pass<'_>, sizes: &Sizes, rope: &Rope, layer: usize) {
         let rows = pass.rows();
-        let needs = Needs::of([&self.query.weights, &self.key.weights, &self.value.weights]);
+        // Errors in what attention looks for cost the most and these matrices are small, so they are given more bits.
+        let needs = Needs::of([&self.query.weights, &self.key.weights, &self.value.weights]).finely();
         pass.normalise(&self.norm, sizes.epsilon, needs);
         let work = &mut *pass.work;
         let mut products = [
@@ -259,7 +260,9 @@ impl Head {
         let (kernels, width, weight) = (pass.kernels, sizes.width, self.norm.as_slice());
         let work = &mut *pass.work;
         let states = &work.states;
-        work.input.fill(pass.pool, kernels, (rows.len(), width), Needs::of([output]), |row, out| {
+        // Few rows come here, and the time goes into reading the matrix: more bits cost nothing.
+        let needs = Needs::of([output]).finely();
+        work.input.fill(pass.pool, kernels, (rows.len(), width), needs, |row, out| {
             let row = &states[rows[row] * width..][..width];
             kernels.run(RmsNorm { row, weight, epsilon: sizes.epsilon, out });
         });

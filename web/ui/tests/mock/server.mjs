@@ -93,7 +93,7 @@ export class Mock {
   }
 
   #record(actor, action, object, detail = {}) {
-    const seq = this.records.length + 1;
+    const seq = this.records.length;
     const hash = createHash('sha256').update(`${seq}${object}`).digest('hex');
     this.records.push({
       seq,
@@ -469,19 +469,19 @@ export class Mock {
   }
 
   #audit(query) {
-    const after = Number(query.get('after') ?? 0);
+    const after = Number(query.get('after') ?? Number.MAX_SAFE_INTEGER);
     const limit = Number(query.get('limit') ?? 100);
     const [actor, action] = [query.get('actor'), query.get('action')];
-    const all = this.records.filter(
-      (one) => one.seq > after && (!actor || one.actor === actor) && (!action || one.action === action),
-    );
+    const all = this.records
+      .toReversed()
+      .filter((one) => one.seq < after && (!actor || one.actor === actor) && (!action || one.action === action));
     const records = all.slice(0, limit);
     return { records, next: all.length > limit ? records.at(-1).seq : null, head: this.records.at(-1)?.hash ?? '' };
   }
 
   #verdict() {
-    const last = this.records.length;
-    const common = { records: last, first: 1, last, head: this.records.at(-1).hash, signed_by: 'ed25519:7f3a' };
+    const last = this.records.length - 1;
+    const common = { records: last + 1, first: 0, last, head: this.records.at(-1).hash, signed_by: 'ed25519:7f3a' };
     return this.bad ? { ok: false, ...common, bad: this.bad } : { ok: true, ...common, bad: null };
   }
 
