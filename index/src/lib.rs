@@ -62,5 +62,8 @@ pub use types::{
     SearchRequest, Session, Stage, StoreCheck, StoreFigures, StoredPage, Unread, User,
 };
 
+#[doc(hidden)]
+pub use vectors::Field;
+
 /// Hits that one search may ask for.
 pub const LIMIT_HITS: usize = 1_000;

@@ -29,7 +29,9 @@ impl fmt::Debug for Clock {
 
 /// Fills byte slices with unpredictable bytes.
 #[derive(Clone)]
-pub struct Random(Arc<dyn Fn(&mut [u8]) + Send + Sync>);
+pub struct Random(Arc<Fill>);
+
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Random {
     /// Wraps a function that fills a slice.

@@ -161,6 +161,7 @@ pub(crate) fn unpack_vector(bytes: &[u8], stored: i64) -> Result<Vec<f32>, Index
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failure ends the test, which is its purpose")]
 mod tests {
     use proptest::prelude::*;
 

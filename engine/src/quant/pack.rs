@@ -14,6 +14,7 @@
 use super::{GROUP, Group, SUPER, WeightType, groups};
 use crate::pool::Pool;
 use memmap2::MmapMut;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Rows in a tile; a last tile is filled up with zero rows.
 pub(crate) const TILE_ROWS: usize = 16;
@@ -83,7 +84,8 @@ impl Matrix {
     /// Packs `rows` rows of `cols` values each, as they lie in a GGUF tensor.
     ///
     /// # Errors
-    /// When the byte count does not belong to the shape, `cols` is no whole number of blocks, or there is no memory.
+    /// When the byte count does not belong to the shape, `cols` is no whole number of blocks, a value or scale is infinite or
+    /// no number, or there is no memory.
     pub fn pack(kind: WeightType, rows: usize, cols: usize, bytes: &[u8], pool: &Pool) -> std::io::Result<Self> {
         let row_bytes = cols / kind.block_values() * kind.block_bytes();
         let whole = cols.is_multiple_of(kind.block_values()) && rows > 0 && cols > 0;
@@ -96,12 +98,23 @@ impl Matrix {
         let mut matrix = Self::reserve(kind, rows, cols)?;
         let tile_bytes = matrix.tile_bytes;
         let layout = matrix.layout();
+        let finite = AtomicBool::new(true);
         pool.chunks(&mut matrix.data, tile_bytes, |tile, out| {
             let first = tile * TILE_ROWS;
             for lane in 0..TILE_ROWS.min(rows - first) {
-                layout.pack_row(&bytes[(first + lane) * row_bytes..][..row_bytes], lane, out);
+                let row = &bytes[(first + lane) * row_bytes..][..row_bytes];
+                if !layout.is_finite(row) {
+                    finite.store(false, Ordering::Relaxed);
+                }
+                layout.pack_row(row, lane, out);
             }
         });
+        if !finite.into_inner() {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "it holds values that are no finite numbers",
+            ));
+        }
         Ok(matrix)
     }
 
@@ -200,6 +213,18 @@ struct Layout {
 }
 
 impl Layout {
+    /// Whether all values of a dense row, or all scales of another, are finite.
+    fn is_finite(self, row: &[u8]) -> bool {
+        let half = |block: &[u8], at: usize| u16::from_le_bytes([block[at], block[at + 1]]) & 0x7c00 != 0x7c00;
+        let mut blocks = row.chunks_exact(self.kind.block_bytes());
+        match self.scales {
+            ScaleKind::Dense => blocks.all(|value| super::dense_value(self.kind, value).is_finite()),
+            ScaleKind::Plain => blocks.all(|block| half(block, 0)),
+            ScaleKind::Affine | ScaleKind::Super => blocks.all(|block| half(block, 0) && half(block, 2)),
+            ScaleKind::Six => blocks.all(|block| half(block, 208)),
+        }
+    }
+
     fn pack_row(self, row: &[u8], lane: usize, tile: &mut [u8]) {
         let (quants, scales) = tile.split_at_mut(self.quants_length);
         let block_bytes = self.kind.block_bytes();

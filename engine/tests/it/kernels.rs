@@ -80,7 +80,7 @@ proptest! {
 fn extreme_values_do_not_saturate() {
     let pool = Pool::new(1);
     let (outputs, cols) = (16, 256);
-    for kind in WeightType::ALL {
+    for kind in WeightType::ALL.into_iter().filter(|kind| !kind.is_dense()) {
         for fill in [0x00u8, 0xff, 0x7f, 0x80] {
             let mut bytes = vec![fill; outputs * cols / kind.block_values() * kind.block_bytes()];
             crate::tiny::set_scales(kind, &mut bytes, &mut || 0.5);
@@ -91,11 +91,7 @@ fn extreme_values_do_not_saturate() {
                 let exact = exact_product(kind, &bytes, cols, &inputs);
                 for (found, exact) in expected.iter().zip(exact) {
                     let tolerance = exact.abs() * 1e-5 + 1e-3;
-                    assert!(
-                        (f64::from(*found) - exact).abs() <= tolerance || exact.is_nan() || exact.abs() > 1e30,
-                        "{}: {found} {exact}",
-                        kind.name()
-                    );
+                    assert!((f64::from(*found) - exact).abs() <= tolerance, "{}: {found} {exact}", kind.name());
                 }
                 for kernels in Kernels::available() {
                     let found = product(kernels, 1, &weights, &inputs, None);

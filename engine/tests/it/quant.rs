@@ -1,6 +1,6 @@
 //! The meaning of the weight types, and that packing loses nothing.
 
-use crate::tiny::{Random, random_rows};
+use crate::tiny::{Random, random_rows, set_scales};
 use cloister_engine::pool::Pool;
 use cloister_engine::quant::{Matrix, WeightType, dequantize};
 
@@ -48,5 +48,27 @@ fn shapes_that_do_not_fit_are_refused() {
     let pool = Pool::new(1);
     for (rows, cols, bytes) in [(2, 32, 35), (2, 33, 36), (0, 32, 0), (2, 0, 0), (usize::MAX, 32, 18)] {
         assert!(Matrix::pack(WeightType::Q4_0, rows, cols, &vec![0; bytes], &pool).is_err(), "{rows}x{cols}, {bytes}");
+    }
+}
+
+#[test]
+fn values_that_are_no_finite_numbers_are_refused() {
+    let pool = Pool::new(2);
+    for kind in WeightType::ALL {
+        let (rows, cols) = (20, 256);
+        let bytes = random_rows(kind, rows, cols, &mut Random::new(9));
+        assert!(Matrix::pack(kind, rows, cols, &bytes, &pool).is_ok());
+        for infinity in [f32::INFINITY, f32::NAN] {
+            let mut bytes = bytes.clone();
+            let last = bytes.len() - kind.block_bytes();
+            set_scales(kind, &mut bytes[last..], &mut || infinity);
+            match kind {
+                WeightType::F32 => bytes[last..].copy_from_slice(&infinity.to_le_bytes()),
+                WeightType::F16 => bytes[last..].copy_from_slice(&half::f16::from_f32(infinity).to_le_bytes()),
+                WeightType::BF16 => bytes[last..].copy_from_slice(&half::bf16::from_f32(infinity).to_le_bytes()),
+                _ => {}
+            }
+            assert!(Matrix::pack(kind, rows, cols, &bytes, &pool).is_err(), "{} {infinity}", kind.name());
+        }
     }
 }

@@ -86,12 +86,22 @@ impl Catalogue {
         attempt: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        transact(&mut self.writer(), work).map_err(|e| self.named(attempt, e))
+    }
+
+    /// Like [`Catalogue::write`] for what a worker notes on its way: it survives a kill of the process at once, and a power cut from
+    /// the next durable transaction on. Until then a power cut costs that note and those after it, never the order.
+    pub(crate) fn write_on_the_way<T>(
+        &self,
+        attempt: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
         let mut writer = self.writer();
         let result = (|| {
-            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
+            writer.pragma_update(None, "synchronous", "NORMAL")?;
+            let result = transact(&mut writer, work);
+            writer.pragma_update(None, "synchronous", "FULL")?;
+            result
         })();
         result.map_err(|e| self.named(attempt, e))
     }
@@ -132,6 +142,16 @@ impl Catalogue {
             other => other,
         }
     }
+}
+
+fn transact<T>(
+    writer: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, IndexError>,
+) -> Result<T, IndexError> {
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
 
 fn name_error(path: &Path, attempt: &'static str, source: rusqlite::Error) -> IndexError {

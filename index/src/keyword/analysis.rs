@@ -104,10 +104,9 @@ impl Splitter {
 
     /// A word, or several joined to a whole.
     fn joined<'a>(&mut self, rest: &'a str) -> &'a str {
-        let mut parts = vec![word_end(rest)];
-        let mut at = parts[0];
-        let mut spans = vec![0..at];
-        while parts.len() < PARTS_MAX {
+        let mut at = word_end(rest);
+        let mut spans = Vec::from([(0, at)]);
+        while spans.len() < PARTS_MAX {
             let Some(joint) = rest[at..].chars().next().filter(|c| matches!(c, '.' | ',' | '-' | '/' | ':')) else {
                 break;
             };
@@ -115,22 +114,21 @@ impl Splitter {
             let Some(next) = rest[from..].chars().next().filter(|c| c.is_alphanumeric() && !is_unspaced(*c)) else {
                 break;
             };
-            let numeric =
-                next.is_ascii_digit() || rest[spans[spans.len() - 1].clone()].bytes().any(|b| b.is_ascii_digit());
+            let (last, last_end) = spans[spans.len() - 1];
+            let numeric = next.is_ascii_digit() || rest[last..last_end].bytes().any(|b| b.is_ascii_digit());
             if !numeric {
                 break;
             }
             let end = from + word_end(&rest[from..]);
-            spans.push(from..end);
-            parts.push(end);
+            spans.push((from, end));
             at = end;
         }
         if spans.len() > 1 {
             let text = cut(&whole(&rest[..at]));
             self.out.push(Word { text, position: self.position, whole: true });
         }
-        for span in spans {
-            let part = &rest[span];
+        for (from, end) in spans {
+            let part = &rest[from..end];
             self.push(cut(part.strip_suffix("'s").unwrap_or(part)));
         }
         &rest[at..]

@@ -21,9 +21,12 @@ const FORMAT: u32 = 1;
 /// Segments of about one size that are merged to one.
 const TIER_SEGMENTS: usize = 8;
 /// Passages up to which segments are of the lowest tier.
-const TIER_BASE: u32 = 512;
+const TIER_BASE: u32 = 64;
 /// A segment is rewritten when more than one in this many of its passages has been left out.
 const DEAD_SHARE: u32 = 10;
+
+/// Files that every segment has; a missing one reads as an empty one, which nobody would notice.
+const PARTS: [&str; 6] = ["idx", "pos", "term", "fast", "fieldnorm", "store"];
 
 /// Why an index could not be opened.
 #[derive(Debug)]
@@ -127,7 +130,7 @@ impl Keyword {
         }
         let removed = remove_orphans(directory, &meta.segments).map_err(OpenFailure::Environment)?;
         if let Some(file) = damaged_files(&index, directory, &meta.segments)?.first() {
-            return rebuild(&format!("{file} is damaged"));
+            return rebuild(&format!("{file} is missing or damaged"));
         }
         let keyword = Self::over(index, directory, store).map_err(classify)?;
         if keyword.count() != payload.passages {
@@ -224,13 +227,10 @@ impl Keyword {
                 None => full_tier(&segments),
             };
             if group.is_empty() {
-                break;
+                return Ok(());
             }
             merge(writer, &group)?;
         }
-        // Files of segments that were merged away go with the next commit otherwise; a reader keeps what it has mapped.
-        writer.garbage_collect_files().wait().map_err(failed("remove old files"))?;
-        Ok(())
     }
 
     fn segments(&self) -> Result<Vec<SegmentMeta>, IndexError> {
@@ -263,11 +263,12 @@ fn full_tier(segments: &[SegmentMeta]) -> Vec<SegmentId> {
     Vec::new()
 }
 
-/// Files of living segments whose checksum differs. Every file on the disk is read, whether tantivy's own list names it or not.
+/// Files of living segments that are missing or whose checksum differs. Every file on the disk is read, whether tantivy's own list names it or not.
 fn damaged_files(index: &Index, directory: &Path, segments: &[SegmentMeta]) -> Result<Vec<String>, OpenFailure> {
     let living: HashSet<String> = segments.iter().map(|s| s.id().uuid_string()).collect();
     let listing = |e| OpenFailure::Environment(IndexError::io("list", directory, e));
-    let mut damaged = Vec::new();
+    let part = |segment: &String| PARTS.map(|extension| format!("{segment}.{extension}"));
+    let mut damaged: Vec<String> = living.iter().flat_map(part).filter(|name| !directory.join(name).exists()).collect();
     for entry in std::fs::read_dir(directory).map_err(listing)? {
         let name = entry.map_err(listing)?.file_name().to_string_lossy().into_owned();
         if !name.split('.').next().is_some_and(|stem| living.contains(stem)) {

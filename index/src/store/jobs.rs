@@ -101,7 +101,7 @@ impl Store {
         if !waiting {
             return Ok(None);
         }
-        self.catalogue.write("take a job", |tx| {
+        self.catalogue.write_on_the_way("take a job", |tx| {
             let next: Option<(i64, i64)> = tx
                 .prepare_cached(
                     "SELECT row, version FROM jobs WHERE stage = 'queued' AND taken = 0 ORDER BY attempts, row LIMIT 1",
@@ -155,7 +155,7 @@ impl Store {
     /// Notes what is known when reading starts.
     pub fn start_reading(&self, id: &JobId, start: &ReadingStart) -> Result<(), IndexError> {
         let now = self.clock.now();
-        self.catalogue.write("note the start of reading", |tx| {
+        self.catalogue.write_on_the_way("note the start of reading", |tx| {
             let at = running(tx, id)?;
             tx.prepare_cached("UPDATE jobs SET stage = 'reading', pages_total = ?2, updated = ?3 WHERE row = ?1")?
                 .execute((at.row, start.pages, &now))?;
@@ -175,7 +175,7 @@ impl Store {
             return Err(IndexError::Invalid { what: "the stage", detail });
         }
         let now = self.clock.now();
-        self.catalogue.write("note the stage of a job", |tx| {
+        self.catalogue.write_on_the_way("note the stage of a job", |tx| {
             let at = running(tx, id)?;
             tx.prepare_cached("UPDATE jobs SET stage = ?2, updated = ?3 WHERE row = ?1")?.execute((
                 at.row,
@@ -190,7 +190,7 @@ impl Store {
     pub fn save_page(&self, id: &JobId, page: &PageInput) -> Result<(), IndexError> {
         check_page(page)?;
         let now = self.clock.now();
-        self.catalogue.write("keep a page", |tx| {
+        self.catalogue.write_on_the_way("keep a page", |tx| {
             let at = running(tx, id)?;
             insert_page(tx, at.version, page)?;
             tx.prepare_cached("UPDATE jobs SET updated = ?2 WHERE row = ?1")?.execute((at.row, &now))?;

@@ -3,6 +3,7 @@
 mod collections;
 mod commit;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failure ends the test, which is its purpose")]
 mod crash_tests;
 mod documents;
 mod follow;

@@ -248,7 +248,7 @@ impl Store {
         // One write a minute is enough to see that a key lives, and keeps each request from waiting for the disk.
         let minute = |time: &str| time.chars().take(16).collect::<String>();
         if key.last_used.as_deref().map(minute) != Some(minute(&now)) {
-            self.catalogue.write("note the use of a key", |tx| {
+            self.catalogue.write_on_the_way("note the use of a key", |tx| {
                 tx.execute("UPDATE keys SET last_used = ?2 WHERE id = ?1", [key.id.as_str(), &now])?;
                 Ok(())
             })?;

@@ -61,7 +61,10 @@ pub(super) struct Graph {
 
 impl std::fmt::Debug for Graph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Graph").field("files", &self.segments.len()).field("stray", &self.stray.len()).finish()
+        f.debug_struct("Graph")
+            .field("files", &self.segments.len())
+            .field("stray", &self.stray.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,8 +108,7 @@ impl Graph {
         Some(stray)
     }
 
-    /// Rows of the graph.
-    #[cfg(test)]
+    /// Rows that the graph does not reach from themselves.
     pub(super) fn stray(&self) -> usize {
         self.stray.len()
     }

@@ -81,7 +81,7 @@ impl Kernel {
 }
 
 /// Calls `work` with the number of each set bit.
-#[inline(always)]
+#[inline]
 fn each(mut mask: u64, mut work: impl FnMut(usize)) {
     while mask != 0 {
         work(mask.trailing_zeros() as usize);

@@ -3,6 +3,7 @@
 //! A file is written once and never changed; a commit adds a file and a new manifest, which carries the edition. Rows that
 //! were left out are marked in the manifest until files are joined; an erasure rewrites their files at once.
 
+mod field;
 mod graph;
 mod kernels;
 mod manifest;
@@ -10,6 +11,9 @@ mod map;
 mod rows;
 mod scan;
 mod segment;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failure ends the test, which is its purpose")]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -20,6 +24,7 @@ use manifest::{Entry as FileEntry, Manifest};
 use rows::{Allowed, Near, Snapshot, all_live, best, ones};
 use segment::{DIMENSION_MAX, Kind, Rows, Segment, SegmentFault};
 
+pub use field::Field;
 pub(crate) use segment::Owner;
 
 use crate::{EmbedderId, IndexError};
@@ -27,11 +32,14 @@ use crate::{EmbedderId, IndexError};
 /// Files of about one size that are joined to one.
 const TIER_FILES: usize = 8;
 /// Rows up to which files are of the lowest tier.
-const TIER_BASE: usize = 512;
+const TIER_BASE: usize = 64;
 /// A file is rewritten when more than one in this many of its rows has been left out.
 const DEAD_SHARE: usize = 10;
 /// Rows from which the graph answers, when at least as many are allowed. See docs/decisions/0003-vectors.md for the measurement.
 pub(crate) const GRAPH_ROWS_MIN: usize = 2_000_000;
+
+/// A file with a bit for each of its rows that lives.
+type File = (Arc<Segment>, Arc<Vec<u64>>);
 
 /// One way to find the nearest rows.
 trait VectorIndex {
@@ -97,7 +105,7 @@ impl Vectors {
         Ok(Self::over(directory, kind, manifest, Vec::new()))
     }
 
-    fn over(directory: &Path, kind: Kind, manifest: Manifest, files: Vec<(Arc<Segment>, Arc<Vec<u64>>)>) -> Self {
+    fn over(directory: &Path, kind: Kind, manifest: Manifest, files: Vec<File>) -> Self {
         let snapshot = Snapshot::new(manifest.edition, kind.stride(), files);
         Self {
             directory: directory.to_path_buf(),
@@ -144,11 +152,6 @@ impl Vectors {
     /// The edition that the index was built from.
     pub(crate) fn edition(&self) -> u64 {
         self.snapshot().edition
-    }
-
-    /// Vectors that can be found.
-    pub(crate) fn count(&self) -> u64 {
-        self.snapshot().count() as u64
     }
 
     /// Rows of the passages whose vectors can be found, in order.
@@ -238,7 +241,7 @@ struct Build<'a> {
     vectors: &'a Vectors,
     edition: u64,
     next_file: u64,
-    files: Vec<(Arc<Segment>, Arc<Vec<u64>>)>,
+    files: Vec<File>,
 }
 
 impl<'a> Build<'a> {
@@ -297,7 +300,7 @@ impl<'a> Build<'a> {
     fn join(&mut self, erase: Erase) -> Result<(), IndexError> {
         self.files.retain(|(_, live)| ones(live) > 0);
         loop {
-            let dead = |(segment, live): &(Arc<Segment>, Arc<Vec<u64>>)| {
+            let dead = |(segment, live): &File| {
                 let left_out = segment.len() - ones(live);
                 left_out * DEAD_SHARE > segment.len() || (erase == Erase::Now && left_out > 0)
             };
@@ -330,8 +333,8 @@ impl<'a> Build<'a> {
         tiers.into_iter().map(members).find(|group| group.len() >= TIER_FILES).unwrap_or_default()
     }
 
-    fn finish(self) -> (Manifest, Vec<(Arc<Segment>, Arc<Vec<u64>>)>) {
-        let entry = |(segment, live): &(Arc<Segment>, Arc<Vec<u64>>)| FileEntry {
+    fn finish(self) -> (Manifest, Vec<File>) {
+        let entry = |(segment, live): &File| FileEntry {
             name: segment.name.clone(),
             rows: segment.len(),
             dead: (0..segment.len()).filter(|at| live[at / 64] >> (at % 64) & 1 == 0).map(|at| at as u32).collect(),
@@ -341,7 +344,7 @@ impl<'a> Build<'a> {
     }
 }
 
-fn copy_live((segment, live): &(Arc<Segment>, Arc<Vec<u64>>), rows: &mut Rows) {
+fn copy_live((segment, live): &File, rows: &mut Rows) {
     for row in (0..segment.len()).filter(|at| live[at / 64] >> (at % 64) & 1 == 1) {
         rows.owners.push(segment.owners[row]);
         rows.scales.push(segment.scales[row]);

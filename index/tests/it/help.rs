@@ -201,11 +201,13 @@ pub(crate) fn passages(pages: &[&str]) -> Vec<NewPassage> {
 
 /// A vector made of the words of a text, so that like texts are near.
 pub(crate) fn vector(text: &str) -> Vec<f32> {
-    let mut sum = vec![0.001_f32; DIMENSION];
+    let mut sum = [0.001_f32; DIMENSION];
     for word in text.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
         let seed = word.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let mut lot = Lot(seed);
-        sum.iter_mut().for_each(|value| *value += lot.unit());
+        for value in &mut sum {
+            *value += lot.unit();
+        }
     }
     let norm = sum.iter().map(|v| v * v).sum::<f32>().sqrt();
     sum.iter().map(|v| v / norm).collect()
