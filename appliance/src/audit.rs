@@ -1,4 +1,18 @@
 //! Reading, exporting and verifying the audit log.
+//!
+//! Changes are recorded before they are made: a record with outcome `ok` says that the change was begun by someone with
+//! the right to it; should it then fail, a second record with outcome `failed` names the first by `of`. Views, searches
+//! and answers are recorded before they are shown. Refusals have outcome `denied`.
+//!
+//! | actions | when |
+//! | --- | --- |
+//! | `system.open` | the data directory was opened |
+//! | `setup`, `login`, `logout`, `key.use` | someone proved, or failed to prove, who they are |
+//! | `user.add`, `user.disable`, `user.password`, `user.list`, `key.add`, `key.revoke` | accounts |
+//! | `collection.add`, `.remove`, `.removed`, `.grant`, `.revoke`, `.grants` | collections and rights |
+//! | `document.upload`, `.ingest`, `.retry`, `.view`, `.remove`, `.removed`, `job.cancel` | documents |
+//! | `search`, `question`, `answer`, `answer.view` | finding and answering; `answer` is the receipt |
+//! | `audit.list`, `.export`, `.verify`, `examples.set` | the rest; listing is recorded when it is refused |
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};

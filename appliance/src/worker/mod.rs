@@ -113,8 +113,9 @@ impl Appliance {
         let pages = self.pages_of(job)?;
         let encoder = self.shelf.encoder().ok();
         let passages = passages_of(&pages, encoder.as_deref());
+        // Before the commit: a kill between the two must not lose them, and placing them twice does no harm.
+        self.place_attachments(job, &reading);
         if passages.is_empty() {
-            self.place_attachments(job, &reading);
             return Err(read::nothing_to_read(&pages));
         }
         let begun = Instant::now();
@@ -130,7 +131,6 @@ impl Appliance {
         });
         self.journal.append("system", "document.ingest", &job.name, "ok", detail)?;
         self.store.commit_document(&job.id, &passages, &vectors)?;
-        self.place_attachments(job, &reading);
         Ok(())
     }
 

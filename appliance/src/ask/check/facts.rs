@@ -201,6 +201,9 @@ mod tests {
         check("The rate is 5%.", "five percent (5%) per annum", true);
         check("The rate is 5 percent.", "5 % per annum", true);
         check("The rate is 5%.", "within 5 days", false);
+        check("The fee is $30.", "a fee of $50 within 30 days", false);
+        check("It takes 30 days.", "a fee of $30", false);
+        check("It takes 30 days.", "a table: days 30", true);
         check("The fee is 1.234,56 EUR.", "a fee of €1,234.56", true);
     }
 

@@ -15,13 +15,32 @@ pub(crate) struct Quantity {
     pub(crate) unit: Option<&'static str>,
 }
 
+/// What a quantity measures, where the words around it say.
+#[derive(PartialEq)]
+enum Kind {
+    Money,
+    Share,
+    Time,
+}
+
 impl Quantity {
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Self { currency: Some(_), .. } => Some(Kind::Money),
+            Self { percent: true, .. } => Some(Kind::Share),
+            Self { unit: Some(_), .. } => Some(Kind::Time),
+            _ => None,
+        }
+    }
+
     /// Whether a sentence that says `wanted` is borne out by this quantity of a quote.
     pub(crate) fn supports(&self, wanted: &Self) -> bool {
         let value = self.values.iter().any(|a| wanted.values.iter().any(|b| equal(*a, *b)));
         let currency = wanted.currency.is_none() || self.currency.is_none() || self.currency == wanted.currency;
         let unit = wanted.unit.is_none() || self.unit.is_none() || self.unit == wanted.unit;
-        value && currency && unit && (!wanted.percent || self.percent)
+        let kinds = [wanted.kind(), self.kind()];
+        let kind = kinds[0].is_none() || kinds[1].is_none() || kinds[0] == kinds[1];
+        value && currency && unit && kind && (!wanted.percent || self.percent)
     }
 }
 
