@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).map(String::as_str) == Some(ingest::READER_SUBCOMMAND) {
-        let _ = ingest::reader_main();
+        let _ = ingest::reader_main(&std::env::args().nth(2).unwrap_or_default());
         return;
     }
     let [_, data, models, generator, folder, collection, questions, out] = &arguments[..] else {

@@ -20,8 +20,10 @@ use args::{Cli, Command, DataCommand};
 use context::{Context, Outcome, Usage};
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(ingest::READER_SUBCOMMAND) {
-        return ExitCode::from(u8::try_from(ingest::reader_main()).unwrap_or(1));
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == ingest::READER_SUBCOMMAND) {
+        let order = words.next().unwrap_or_default();
+        return ExitCode::from(u8::try_from(ingest::reader_main(&order.to_string_lossy())).unwrap_or(1));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -37,10 +37,9 @@ const BROKEN: i32 = 70;
 /// What the hidden subcommand does: gives up its rights, reads the file at its standard input, writes frames to its
 /// standard output. Returns the exit code.
 ///
-/// The last argument of the process is the parent's order; [`crate::ReaderCommand`] gives it.
-pub fn reader_main() -> i32 {
-    let order = std::env::args().next_back().and_then(|text| serde_json::from_str::<Order>(&text).ok());
-    let Some(order) = order else { return BROKEN };
+/// `order` is the argument that follows the subcommand; [`crate::ReaderCommand`] gives it.
+pub fn reader_main(order: &str) -> i32 {
+    let Ok(order) = serde_json::from_str::<Order>(order) else { return BROKEN };
     // A descriptor of one's own, because the filter lets none be made later.
     let Ok(file) = io::stdin().as_fd().try_clone_to_owned().map(File::from) else { return BROKEN };
     let mut warnings = limit_process(&order.limits);
