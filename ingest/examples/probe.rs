@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == READER_SUBCOMMAND) {
-        std::process::exit(reader_main());
+        std::process::exit(reader_main(&std::env::args().next_back().unwrap_or_default()));
     }
     let in_process = arguments.iter().any(|a| a == "--in-process");
     let passages = arguments.iter().any(|a| a == "--passages");

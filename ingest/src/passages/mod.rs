@@ -8,7 +8,7 @@
 mod sentences;
 mod units;
 
-use crate::page::{PAGE_SEPARATOR, Page, canonical_text, page_starts};
+use crate::page::{Block, BlockKind, PAGE_SEPARATOR, Page, canonical_text, page_starts};
 use units::{Begins, Unit, title, units};
 
 /// Deepest path of headings.
@@ -40,7 +40,7 @@ pub struct Passage {
     pub end: u32,
     /// Page on which it begins, counted from 1.
     pub page: u32,
-    /// What more there is to say about the place.
+    /// What more there is to say about the place: the page's own, or the paragraph for formats without layout.
     pub place: Option<String>,
     /// Headings above its first running text, outermost first; its own heading included.
     pub heading_path: Vec<String>,
@@ -206,12 +206,20 @@ fn finish(
             start: at,
             end: at + body.chars().count() as u32,
             page: pages[page].number,
-            place: pages[page].place.clone(),
+            place: pages[page].place.clone().or_else(|| paragraph(&pages[page], at - char_starts[page])),
             heading_path: frozen.unwrap_or_else(|| titles(&path)),
             text: body.to_owned(),
         });
     }
     out
+}
+
+/// The number of the paragraph at a character of a page without layout, where it has several.
+fn paragraph(page: &Page, at: u32) -> Option<String> {
+    let flows = page.width <= 0.0 && page.blocks.len() > 1;
+    let counted = |block: &&Block| !matches!(block.kind, BlockKind::TableRow | BlockKind::Header | BlockKind::Footer);
+    let nth = page.blocks.iter().filter(counted).filter(|block| block.start <= at).count();
+    (flows && nth > 0).then(|| format!("paragraph {nth}"))
 }
 
 fn climb(path: &mut Vec<(u8, String)>, level: u8, title: String) {

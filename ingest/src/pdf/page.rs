@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use super::blocks::{Draft, Style, draft, is_rtl, logical};
 use super::fragments::{ASCENT, DESCENT, Fragment, Frame, Word, degrees, fragments, stands_alone};
 use super::glyphs::{Collected, Glyph, GlyphText};
-use super::order::{Row, arrange, usual_size};
+use super::order::{Cell, Row, arrange, usual_size};
 use crate::page::{Block, BlockKind, Page, PageOutcome, WordBox};
 
+/// Widest gap, in ems, that is a blank in a line that is no row of a table.
+const LINE_GAP: f64 = 3.0;
 /// Most directions of text on a page that are told apart; glyphs of further ones are left out.
 const DIRECTIONS_MAX: usize = 24;
 /// Share of glyphs without a character above which a page needs optical recognition.
@@ -145,7 +147,7 @@ impl Writer {
                 self.push("\n");
             }
             let row_start = self.chars;
-            self.row(row, at > 0 && !table, frame, rtl);
+            self.row(row, at > 0 && !table, if table { 0.0 } else { LINE_GAP }, frame, rtl);
             if table {
                 rows.push(self.block(BlockKind::TableRow, 0, row_start, row, frame));
             }
@@ -167,11 +169,13 @@ impl Writer {
         Block { kind, level, start, end: self.chars, bounds: Some(edges.map(|edge| edge as f32)) }
     }
 
-    /// Writes the cells of a row; `goes_on` says whether it continues the line before.
-    fn row(&mut self, row: &Row, goes_on: bool, frame: Frame, rtl: bool) {
+    /// Writes the cells of a row; `goes_on` says whether it continues the line before. Gaps of less than `blank_ems` are
+    /// blanks, wider ones tabs.
+    fn row(&mut self, row: &Row, goes_on: bool, blank_ems: f64, frame: Frame, rtl: bool) {
         for (at, cell) in row.iter().enumerate() {
             if at > 0 {
-                self.push("\t");
+                let near = gap(&row[at - 1], cell).is_some_and(|ems| ems < blank_ems);
+                self.push(if near { " " } else { "\t" });
             }
             for (line, fragment) in cell.iter().enumerate() {
                 let continued = (line > 0) || (at == 0 && goes_on);
@@ -225,6 +229,12 @@ impl Writer {
             word.end = word.end.min(self.chars).max(word.start);
         }
     }
+}
+
+/// The gap between two cells in ems.
+fn gap(a: &Cell, b: &Cell) -> Option<f64> {
+    let (a, b) = (a.last()?, b.first()?);
+    Some((a.x0.max(b.x0) - a.x1.min(b.x1)) / a.size.max(b.size).max(1e-6))
 }
 
 /// The letters and digits of a word in lower case, to compare hyphenated forms.

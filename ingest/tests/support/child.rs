@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         "lies" => pages(&[1], |_| Page::flowing(9, "a page that never began".to_owned(), Vec::new())),
         "breaks-at-2" => breaks_at_2(),
         "hangs-at-2" => hangs_at_2(),
-        _ => return ExitCode::from(reader_main() as u8),
+        _ => return ExitCode::from(reader_main(&std::env::args().next_back().unwrap_or_default()) as u8),
     }
     ExitCode::SUCCESS
 }
