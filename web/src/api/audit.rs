@@ -44,7 +44,8 @@ pub(super) async fn list(
     Params(params): Params<RecordParams>,
 ) -> Result<Json<AuditPage>, Problem> {
     let limit = params.limit.unwrap_or(SLICE_DEFAULT).clamp(1, SLICE_MAX);
-    let filter = AuditFilter { newest_first: true, after: params.after, limit, action: params.action, actor: params.actor };
+    let filter =
+        AuditFilter { newest_first: true, after: params.after, limit, action: params.action, actor: params.actor };
     let page = state.run(move |appliance| appliance.audit_records(&who.caller, &filter)).await?;
     Ok(Json(page.into()))
 }
