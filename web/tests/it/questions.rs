@@ -35,9 +35,10 @@ fn an_empty_collection_is_searched_by_words_and_the_search_is_recorded() {
         assert_eq!(found["coverage"]["documents"], 0);
         let records = house.get(&session, "/api/v1/audit?limit=1000").await.json();
         let records = records["records"].as_array().unwrap().clone();
-        let search = records.iter().find(|record| record["action"] == "search").or_else(|| {
-            records.iter().find(|record| record["action"].as_str().unwrap().contains("search"))
-        });
+        let search = records
+            .iter()
+            .find(|record| record["action"] == "search")
+            .or_else(|| records.iter().find(|record| record["action"].as_str().unwrap().contains("search")));
         assert_eq!(search.unwrap()["actor"], "ada");
     });
 }

@@ -23,7 +23,10 @@ fn the_description_is_the_golden_one() {
 #[test]
 fn every_role_gets_what_the_table_says() {
     let description = serde_json::to_value(cloister_web::openapi()).unwrap();
-    let mut table = format!("{:<8}{:<48}{:>10}{:>8}{:>9}{:>15}\n", "method", "path", "anonymous", "member", "auditor", "administrator");
+    let mut table = format!(
+        "{:<8}{:<48}{:>10}{:>8}{:>9}{:>15}\n",
+        "method", "path", "anonymous", "member", "auditor", "administrator"
+    );
     run(async {
         for (path, operations) in description["paths"].as_object().unwrap() {
             for (method, operation) in operations.as_object().unwrap() {
