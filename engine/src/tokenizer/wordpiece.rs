@@ -260,7 +260,10 @@ fn is_removed(c: char) -> bool {
         '\t' | '\n' | '\r' => false,
         '\0' | '\u{fffd}' => true,
         _ if c.is_ascii() => c.is_ascii_control(),
-        _ => c.general_category_group() == GeneralCategoryGroup::Other,
+        _ => matches!(
+            c.general_category(),
+            GeneralCategory::Control | GeneralCategory::Format | GeneralCategory::PrivateUse
+        ),
     }
 }
 

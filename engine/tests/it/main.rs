@@ -3,10 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![expect(clippy::print_stderr, reason = "tests say what they passed over and what they measured")]
 
+mod encoder;
 mod generate;
+mod gguf;
+mod gguf_writer;
 mod kernels;
 mod model;
+mod models_at_hand;
 mod pool;
 mod quant;
 mod reference;
+mod template;
 mod tiny;
+mod tokenizer;
