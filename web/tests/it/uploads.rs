@@ -82,7 +82,7 @@ fn a_body_that_breaks_off_leaves_nothing() {
         let house = House::new();
         let session = house.set_up().await;
         let collection = house.collection(&session, "c").await;
-        let body = multipart(&[("file", Some("half.txt"), &[b'x'; 100_000])], false);
+        let body = multipart(&[("file", Some("half.txt"), &vec![b'x'; 100_000])], false);
         let answer = house.upload_body(&session, &collection, Body::from(body)).await;
         answer.expect_problem(400, "broken_upload");
         assert_eq!(names(&house, &session, &collection).await, Vec::<String>::new());
