@@ -110,7 +110,7 @@ impl Appliance {
         work.judged(profile, &reads);
         answer.state =
             if is_related(&question, &answer.passages) { AnswerState::Related } else { AnswerState::Nothing };
-        if reads.first().is_some_and(|best| best.score >= profile.answer_min) {
+        if reads.iter().any(|read| read.margin >= profile.answer_min) {
             let places = reader.point_all(&mut reads, &answer.passages, profile.spread_max)?;
             let written =
                 reader.write(&places, &answer.passages, &mut |text| on_event(AskEvent::Token(text.to_owned())))?;

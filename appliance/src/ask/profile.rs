@@ -17,11 +17,15 @@ pub(crate) struct Profile {
     pub(crate) rank_weight: f32,
 }
 
-/// The table. Figures are from the development questions; a model without a row of its own takes the row of its size.
+/// The table; a model without a row of its own takes the row of its size.
+///
+/// `usual` is measured with the 1.5B default on 30 answerable and 15 unanswerable questions about clauses of a contract
+/// (six passages each): best margins of the two kinds part with an AUC of 0.77; at -0.2 two thirds of the first kind are
+/// let through and a quarter of the second, at 0.25 43 % and none. `tiny` and `small` are set by hand.
 const PROFILES: &[Profile] = &[
     Profile { name: "tiny", parameters_max: 300_000_000, answer_min: -1.0, spread_max: 0.5, rank_weight: 0.5 },
     Profile { name: "small", parameters_max: 900_000_000, answer_min: -0.5, spread_max: 1.0, rank_weight: 0.5 },
-    Profile { name: "usual", parameters_max: u64::MAX, answer_min: 0.25, spread_max: 0.6, rank_weight: 0.1 },
+    Profile { name: "usual", parameters_max: u64::MAX, answer_min: -0.2, spread_max: 0.6, rank_weight: 0.1 },
 ];
 
 impl Profile {
