@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(u8::try_from(cloister_appliance::ingest::reader_main(&std::env::args().nth(2).unwrap_or_default())).unwrap_or(1))
+    ExitCode::from(
+        u8::try_from(cloister_appliance::ingest::reader_main(&std::env::args().nth(2).unwrap_or_default()))
+            .unwrap_or(1),
+    )
 }

@@ -3,12 +3,18 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::IndexError;
 
 const NAME: &str = "cloister.lock";
 const OPEN: &[u8] = b"open  \n";
 const CLOSED: &[u8] = b"closed\n";
+
+/// Tries before the directory is called in use, and the pause between them: two seconds in all. A holder that was killed may leave
+/// the lock for a moment to a child that it was just starting.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The lock on a data directory. It also remembers whether the last holder closed the store.
 #[derive(Debug)]
@@ -28,7 +34,7 @@ impl DirectoryLock {
             .truncate(false)
             .open(&path)
             .map_err(|e| IndexError::io("open", &path, e))?;
-        file.try_lock().map_err(|e| match e {
+        lock_with_patience(&file).map_err(|e| match e {
             TryLockError::WouldBlock => IndexError::AlreadyInUse { dir: directory.to_path_buf() },
             TryLockError::Error(e) => IndexError::io("lock", &path, e),
         })?;
@@ -51,4 +57,14 @@ impl DirectoryLock {
             .and_then(|()| self.file.sync_all())
             .map_err(|e| IndexError::io("write", &self.path, e))
     }
+}
+
+fn lock_with_patience(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(PAUSE),
+            settled => return settled,
+        }
+    }
+    file.try_lock()
 }

@@ -76,13 +76,12 @@ fn values_of_the_wrong_kind_are_refused_when_asked_for() {
 }
 
 /// Each row: what is wrong, the file, and words of the refusal.
-fn hostile() -> Vec<(&'static str, Writer, &'static str)> {
+type Hostile = (&'static str, Writer, &'static str);
+
+/// Heads, keys and values.
+fn hostile_metadata() -> Vec<Hostile> {
     let key = |kind: u32| Writer::head(3, 0, 1).text(b"k").u32(kind);
-    let one = |dims: &[u64], kind: u32, offset: u64| Writer::head(3, 1, 0).tensor("t", dims, kind, offset).data(32, 64);
     let aligned = |value: u32| Writer::head(3, 0, 1).key_u32("general.alignment", value);
-    let two = |first: u64, second: u64| {
-        Writer::head(3, 2, 0).tensor("t", &[8], 0, first).tensor("u", &[8], 0, second).data(32, 96)
-    };
     vec![
         ("empty", Writer::default(), "ends within the magic"),
         ("other magic", Writer::default().raw(b"GGML").u32(3), "not a GGUF"),
@@ -113,6 +112,16 @@ fn hostile() -> Vec<(&'static str, Writer, &'static str)> {
         ("alignment 48", aligned(48), "general.alignment"),
         ("alignment 2^31", aligned(1 << 31), "general.alignment"),
         ("alignment of text", Writer::head(3, 0, 1).key_text("general.alignment", "32"), "general.alignment"),
+    ]
+}
+
+/// Tensors: dimensions, types, places, names.
+fn hostile_tensors() -> Vec<Hostile> {
+    let one = |dims: &[u64], kind: u32, offset: u64| Writer::head(3, 1, 0).tensor("t", dims, kind, offset).data(32, 64);
+    let two = |first: u64, second: u64| {
+        Writer::head(3, 2, 0).tensor("t", &[8], 0, first).tensor("u", &[8], 0, second).data(32, 96)
+    };
+    vec![
         ("no dimensions", one(&[], 0, 0), "dimensions"),
         ("five dimensions", one(&[1, 1, 1, 1, 1], 0, 0), "dimensions"),
         ("2^32-1 dimensions", Writer::head(3, 1, 0).text(b"t").u32(u32::MAX), "dimensions"),
@@ -150,7 +159,7 @@ fn hostile() -> Vec<(&'static str, Writer, &'static str)> {
 
 #[test]
 fn hostile_files_are_refused_by_name() {
-    for (what, writer, words) in hostile() {
+    for (what, writer, words) in hostile_metadata().into_iter().chain(hostile_tensors()) {
         let message = refusal(&writer);
         assert!(message.contains(words), "{what}: {message}");
     }
