@@ -59,8 +59,18 @@ fn inspection_of_a_folder() {
     let info = ModelInfo::inspect(&folder).unwrap();
     assert_eq!(info.role, ModelRole::Embed);
     assert_eq!((info.context_length, info.embedding_length, info.layers, info.vocabulary), (256, 384, 6, 30_522));
-    assert_eq!((info.quantisation.as_str(), info.licence.as_deref()), ("F32", Some("apache-2.0")));
+    assert_eq!(info.quantisation, "F32");
     assert!(info.parameters > 22_000_000 && info.memory(256).total() > 90_000_000);
+}
+
+#[test]
+fn the_licence_is_the_one_of_the_model_card() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path(), "F32");
+    let licence = || ModelInfo::inspect(folder.path()).unwrap().licence;
+    assert_eq!(licence(), None);
+    std::fs::write(folder.path().join("README.md"), "---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n").unwrap();
+    assert_eq!(licence().as_deref(), Some("apache-2.0"));
 }
 
 /// A small encoder folder with random weights, all of one stored type.
