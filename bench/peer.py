@@ -193,9 +193,9 @@ def peer_rate(peer, prompt, generate):
 
 
 def own_rate(args, model, what, size):
-    call = [args.program, "bench", what, "--model", str(model), "--size", str(size), "--runs", "2", "--threads", str(args.threads), "--json"]
+    call = [args.program, "bench", what, "--model", str(model), "--size", str(size), "--runs", "3", "--threads", str(args.threads), "--json"]
     done = subprocess.run(call, capture_output=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])["per_second"]["max"]
+    return json.loads(done.stdout.splitlines()[-1])["per_second"]["median"]
 
 
 def speed(args):

@@ -60,7 +60,11 @@ fn boot_id() -> String {
 
 /// The name of the user that this process runs as, or its number.
 pub(crate) fn system_user() -> String {
-    let Ok(uid) = fs::metadata("/proc/self").map(|own| own.uid()) else { return "unknown".to_owned() };
+    fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |own| user_name(own.uid()))
+}
+
+/// The name of a user of the system, or his number where it has none.
+pub(crate) fn user_name(uid: u32) -> String {
     let listed = fs::read_to_string("/etc/passwd").unwrap_or_default();
     listed
         .lines()

@@ -4,8 +4,9 @@
 //! are standard output, standard error and the exit code. The socket is readable and writable by its owner only. A client that
 //! goes away cancels its command.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -39,14 +40,13 @@ const EXIT: u8 = 3;
 struct Order {
     arguments: Vec<String>,
     cwd: PathBuf,
-    user: String,
     terminal: bool,
     stdin: String,
 }
 
 /// Has the command carried out by the server on `data`, if there is one; `None` when there is none.
 pub(crate) fn forward(data: &Path, with_stdin: bool, ctx: &mut Context<'_>) -> Result<Option<u8>> {
-    let Ok(mut stream) = UnixStream::connect(data.join(SOCKET)) else { return Ok(None) };
+    let Some(mut stream) = connect(data) else { return Ok(None) };
     let mut stdin = String::new();
     if with_stdin {
         ctx.stdin.take(ORDER_BYTES_MAX / 2).read_to_string(&mut stdin).context("cannot read standard input")?;
@@ -54,12 +54,21 @@ pub(crate) fn forward(data: &Path, with_stdin: bool, ctx: &mut Context<'_>) -> R
     let arguments = std::env::args_os()
         .map(|word| word.into_string().map_err(|_| Usage("arguments must be UTF-8 while a server runs".to_owned())))
         .collect::<Result<Vec<_>, _>>()?;
-    let user = crate::outside::system_user();
-    let order = Order { arguments, cwd: ctx.cwd.clone(), user, terminal: ctx.terminal, stdin };
+    let order = Order { arguments, cwd: ctx.cwd.clone(), terminal: ctx.terminal, stdin };
     let mut line = serde_json::to_vec(&order)?;
     line.push(b'\n');
     stream.write_all(&line).context("cannot reach the server on this data directory")?;
     relay(&mut BufReader::new(stream), ctx).map(Some)
+}
+
+fn connect(data: &Path) -> Option<UnixStream> {
+    let folder = File::open(data).ok()?;
+    UnixStream::connect(short_path(&folder)).ok()
+}
+
+/// The socket's path by way of its open folder: the address of a socket holds 107 bytes only, a data directory's path may be longer.
+fn short_path(folder: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(SOCKET)
 }
 
 /// Passes frames on until the exit code comes.
@@ -97,7 +106,9 @@ pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>) -> Result<Socket> 
     let path = data.join(SOCKET);
     // The appliance is open, so this process alone holds the directory: a socket that lies here is a dead one.
     let _ = fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let listener = File::open(data)
+        .and_then(|folder| UnixListener::bind(short_path(&folder)))
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     let appliance = Arc::clone(appliance);
     let free = Arc::new(Places::new(COMMANDS_MAX));
@@ -117,6 +128,9 @@ pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>) -> Result<Socket> 
 /// Carries out one order. A client that cannot be written to is gone; there is nobody to tell.
 fn serve(stream: UnixStream, appliance: &Arc<Appliance>) {
     let Ok(out) = stream.try_clone() else { return };
+    // Who speaks is asked of the kernel: what a client says of itself would end in the audit log unproven.
+    let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) else { return };
+    let user = crate::outside::user_name(peer.uid.as_raw());
     let mut input = BufReader::new(stream);
     let mut line = Vec::new();
     if input.by_ref().take(ORDER_BYTES_MAX).read_until(b'\n', &mut line).is_err() {
@@ -126,7 +140,7 @@ fn serve(stream: UnixStream, appliance: &Arc<Appliance>) {
     let code = match serde_json::from_slice::<Order>(&line) {
         Ok(order) => {
             cancel_when_gone(input, cancel.clone());
-            carry_out(&order, appliance, &out, cancel)
+            carry_out(&order, &user, appliance, &out, cancel)
         }
         Err(error) => {
             let _ =
@@ -147,7 +161,7 @@ fn cancel_when_gone(mut input: BufReader<UnixStream>, cancel: CancelFlag) {
     drop(std::thread::Builder::new().name("command watch".to_owned()).spawn(watch));
 }
 
-fn carry_out(order: &Order, appliance: &Arc<Appliance>, out: &UnixStream, cancel: CancelFlag) -> u8 {
+fn carry_out(order: &Order, user: &str, appliance: &Arc<Appliance>, out: &UnixStream, cancel: CancelFlag) -> u8 {
     let (mut stdout, mut stderr) = (Frames { kind: STDOUT, stream: out }, Frames { kind: STDERR, stream: out });
     let cli = match Cli::try_parse_from(&order.arguments) {
         Ok(cli) => cli,
@@ -171,7 +185,7 @@ fn carry_out(order: &Order, appliance: &Arc<Appliance>, out: &UnixStream, cancel
             json: cli.global.json,
             terminal: order.terminal,
             cancel,
-            caller: Caller::operator(&order.user),
+            caller: Caller::operator(user),
         },
     );
     report(ended, &mut stderr)

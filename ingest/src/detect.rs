@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use encoding_rs::{UTF_16BE, UTF_16LE};
 use zip::ZipArchive;
 
 /// Bytes looked at from the beginning of a file.
@@ -173,10 +174,23 @@ fn is_binary(head: &[u8]) -> bool {
         return false;
     }
     let odd = head.iter().filter(|b| **b < 9 || (14..27).contains(*b) || (28..32).contains(*b)).count();
+    let zeros = head.iter().filter(|b| **b == 0).count();
+    (odd * 20 > head.len() || zeros * 100 > head.len()) && !is_wide(head)
+}
+
+/// Whether bytes without a byte order mark read as UTF-16: zeros on one side only, and sound text without control characters.
+fn is_wide(head: &[u8]) -> bool {
     let zeros = |parity: usize| head.iter().skip(parity).step_by(2).filter(|b| **b == 0).count();
     let half = head.len() / 2;
-    let wide = (zeros(0) * 3 > half && zeros(1) * 20 < half) || (zeros(1) * 3 > half && zeros(0) * 20 < half);
-    odd * 20 > head.len() && !wide
+    let encoding = match (zeros(0), zeros(1)) {
+        (few, many) if many * 3 > half && few * 20 < half => UTF_16LE,
+        (many, few) if many * 3 > half && few * 20 < half => UTF_16BE,
+        _ => return false,
+    };
+    let text = encoding.decode_without_bom_handling(&head[..half * 2]).0;
+    let strange = text.chars().filter(|c| (c.is_control() && !c.is_whitespace()) || *c == char::REPLACEMENT_CHARACTER);
+    // The last character may be cut in two.
+    strange.count() <= 1 + half / 200
 }
 
 /// The beginning of a text, whatever its encoding, in lower case, for looking at only.

@@ -1,7 +1,7 @@
 //! `audit`: list, export, verify.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -76,7 +76,10 @@ fn export(
     ctx: &mut Context<'_>,
 ) -> Result<Outcome> {
     let Some(out) = out.map(|out| ctx.path(out)) else {
-        appliance.audit_export(&ctx.caller.clone(), format, from, to, ctx.stdout)?;
+        let mut stdout = Watched { inner: ctx.stdout, gone: false };
+        let ended = appliance.audit_export(&ctx.caller.clone(), format, from, to, &mut stdout);
+        anyhow::ensure!(!stdout.gone, std::io::Error::from(ErrorKind::BrokenPipe));
+        ended?;
         return Ok(Outcome::Done);
     };
     let file = File::create(&out).with_context(|| format!("cannot create {}", out.display()))?;
@@ -85,6 +88,22 @@ fn export(
     writer.flush().with_context(|| format!("cannot write {}", out.display()))?;
     ctx.give(&json!({"records": records, "out": out}), || format!("{records} records in {}", out.display()))?;
     Ok(Outcome::Done)
+}
+
+/// An output that remembers whether its reader went away, as `head` does: that is no failure of the export.
+struct Watched<'a> {
+    inner: &'a mut dyn Write,
+    gone: bool,
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.inner.write(bytes).inspect_err(|error| self.gone |= error.kind() == ErrorKind::BrokenPipe)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush().inspect_err(|error| self.gone |= error.kind() == ErrorKind::BrokenPipe)
+    }
 }
 
 fn tell(verdict: AuditVerdict, ctx: &mut Context<'_>) -> Result<Outcome> {

@@ -69,7 +69,8 @@ fn the_licence_is_the_one_of_the_model_card() {
     write_folder(folder.path(), "F32");
     let licence = || ModelInfo::inspect(folder.path()).unwrap().licence;
     assert_eq!(licence(), None);
-    std::fs::write(folder.path().join("README.md"), "---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n").unwrap();
+    std::fs::write(folder.path().join("README.md"), "---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n")
+        .unwrap();
     assert_eq!(licence().as_deref(), Some("apache-2.0"));
 }
 

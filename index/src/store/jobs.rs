@@ -9,8 +9,9 @@ use crate::{
     packing::{WORDS_MAX, checksum, pack_blocks, pack_strings, pack_words},
 };
 
-/// Times that a job may end the process without getting further.
-const ATTEMPTS_MAX: u32 = 3;
+/// Times that a job may end the process without getting further. A document that brings the program down waits behind all
+/// others; ten also bears an operator who kills or restarts it often while one document is under way.
+const ATTEMPTS_MAX: u32 = 10;
 /// Pages of one document.
 const PAGES_MAX: u32 = 100_000;
 /// Bytes of text of one page.
@@ -91,7 +92,7 @@ pub(super) fn recover(tx: &Transaction<'_>, now: &str) -> Result<(u64, u64), Ind
 impl Store {
     /// Takes the next job: those that ended the process before come last, then the oldest first.
     ///
-    /// Each taking counts as an attempt until a page more is kept; after three the next open gives the job up.
+    /// Each taking counts as an attempt until a page more is kept; after [`ATTEMPTS_MAX`] the next open gives the job up.
     pub fn next_job(&self) -> Result<Option<Job>, IndexError> {
         let waiting = self.catalogue.read("look for a job", |view| {
             let mut statement =

@@ -188,6 +188,7 @@ fn finish(
     let char_starts = page_starts(pages);
     let mut path: Vec<(u8, String)> = Vec::new();
     let mut cursor = Cursor { page: usize::MAX, byte: 0, char: 0 };
+    let paragraphs: Vec<Vec<u32>> = pages.iter().map(paragraph_starts).collect();
     let mut out = Vec::new();
     for (first, end) in ranges {
         let mut frozen: Option<Vec<String>> = None;
@@ -206,7 +207,7 @@ fn finish(
             start: at,
             end: at + body.chars().count() as u32,
             page: pages[page].number,
-            place: pages[page].place.clone().or_else(|| paragraph(&pages[page], at - char_starts[page])),
+            place: pages[page].place.clone().or_else(|| paragraph(&paragraphs[page], at - char_starts[page])),
             heading_path: frozen.unwrap_or_else(|| titles(&path)),
             text: body.to_owned(),
         });
@@ -214,12 +215,21 @@ fn finish(
     out
 }
 
-/// The number of the paragraph at a character of a page without layout, where it has several.
-fn paragraph(page: &Page, at: u32) -> Option<String> {
-    let flows = page.width <= 0.0 && page.blocks.len() > 1;
+/// Where the paragraphs of a page without layout begin, ascending, if it has several blocks; else nothing.
+fn paragraph_starts(page: &Page) -> Vec<u32> {
+    if page.width > 0.0 || page.blocks.len() < 2 {
+        return Vec::new();
+    }
     let counted = |block: &&Block| !matches!(block.kind, BlockKind::TableRow | BlockKind::Header | BlockKind::Footer);
-    let nth = page.blocks.iter().filter(counted).filter(|block| block.start <= at).count();
-    (flows && nth > 0).then(|| format!("paragraph {nth}"))
+    let mut starts: Vec<u32> = page.blocks.iter().filter(counted).map(|block| block.start).collect();
+    starts.sort_unstable();
+    starts
+}
+
+/// The number of the paragraph at a character of its page.
+fn paragraph(starts: &[u32], at: u32) -> Option<String> {
+    let nth = starts.partition_point(|start| *start <= at);
+    (nth > 0).then(|| format!("paragraph {nth}"))
 }
 
 fn climb(path: &mut Vec<(u8, String)>, level: u8, title: String) {

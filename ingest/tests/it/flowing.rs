@@ -118,6 +118,12 @@ fn files_are_told_by_their_bytes() {
         (b"", "a.pdf", Format::Empty),
         (b" \r\n\t", "a.txt", Format::Empty),
         (b"\x01\x02\x03\x04\x05\x06\x07\x08\x01\x02\x03\x04", "a.txt", Format::Unsupported("binary data")),
+        (
+            b"\x10\x00\x27\x00\xe8\x03\x05\x00\x01\x00\x07\x00\x0b\x00\x02\x00",
+            "a.txt",
+            Format::Unsupported("binary data"),
+        ),
+        (b"R\x00e\x00n\x00t\x00 \x00i\x00s\x00 \x00d\x00u\x00e\x00.\x00", "a.txt", Format::Text),
     ];
     for (bytes, name, expected) in rows {
         assert_eq!(detect(bytes, name), expected, "{name}");

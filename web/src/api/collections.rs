@@ -12,7 +12,7 @@ use crate::extract::{Body, Parameters, Params};
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::wire::{
-    Collection, Collections, Created, Document, Documents, Grant, GrantBody, Grants, NewCollectionBody, RevokeBody,
+    Collection, Collections, Document, Documents, Grant, GrantBody, Grants, NewCollectionBody, RevokeBody,
 };
 
 /// Documents in one slice, when not said.
@@ -31,7 +31,7 @@ pub(super) async fn list(State(state): State<AppState>, who: Authenticated) -> R
 
 /// Adds a collection, which the caller then manages
 #[utoipa::path(post, path = "/collections", tag = "collections", request_body = NewCollectionBody,
-    responses((status = 201, description = "The collection", body = Created)))]
+    responses((status = 201, description = "The collection", body = Collection)))]
 pub(super) async fn add(
     State(state): State<AppState>,
     who: Authenticated,

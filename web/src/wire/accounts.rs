@@ -181,13 +181,6 @@ pub struct NewCollectionBody {
     pub name: String,
 }
 
-/// Id of a thing that was made.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Created {
-    /// Id.
-    pub id: String,
-}
-
 /// Who may do what in a collection.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Grants {

@@ -8,8 +8,8 @@ mod documents;
 mod operations;
 
 pub use accounts::{
-    Collection, Collections, Created, Grant, GrantBody, Grants, Key, KeyBody, Keys, LoginBody, NewCollectionBody,
-    NewUserBody, PasswordBody, RevokeBody, SecretKey, Session, SetupBody, SetupState, User, Users,
+    Collection, Collections, Grant, GrantBody, Grants, Key, KeyBody, Keys, LoginBody, NewCollectionBody, NewUserBody,
+    PasswordBody, RevokeBody, SecretKey, Session, SetupBody, SetupState, User, Users,
 };
 pub use answers::{
     Answer, AnswerModel, AskBody, Citation, Coverage, Passage, ReadingEvent, RetrievedEvent, SearchBody, SearchResult,

@@ -19,11 +19,12 @@ impl Date {
             && wanted.readings.iter().any(|w| self.readings.iter().any(|f| within(w.0, f.0) && within(w.1, f.1)))
     }
 
-    /// Whether a bare number is the year or the day of this date.
+    /// Whether a bare number is the year of this date, or an ordinal its day.
     pub(crate) fn has_number(&self, number: &Quantity) -> bool {
         let plain = number.currency.is_none() && !number.percent && number.unit.is_none();
-        let mine = self.readings.iter().map(|(_, day)| *day).chain([self.year]).flatten();
-        plain && mine.into_iter().any(|part| number.values.iter().any(|value| equal(*value, f64::from(part))))
+        let days = self.readings.iter().filter_map(|(_, day)| day.filter(|_| number.ordinal));
+        let mut mine = days.chain(self.year);
+        plain && mine.any(|part| number.values.iter().any(|value| equal(*value, f64::from(part))))
     }
 
     /// Whether this is a year alone and `number` is that year.

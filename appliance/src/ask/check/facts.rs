@@ -128,7 +128,7 @@ impl Ground {
         let (mut all, mut found) = (Vec::new(), Vec::new());
         for quote in quotes {
             all.extend(words(quote).iter().map(|word| normal(word.text)));
-            found.extend(facts(quote));
+            found.extend(facts(behind_label(quote)));
         }
         Self { words: all, facts: found }
     }
@@ -150,6 +150,17 @@ impl Ground {
             Fact::Name(name) => self.words.iter().any(|word| word == name || plural_of(word, name)),
             Fact::First(name) => self.words.iter().any(|word| same(word, name)),
         }
+    }
+}
+
+/// A quote without the number of the clause or list item that it begins with: `7.`, `(2)`, `3)` count nothing.
+fn behind_label(quote: &str) -> &str {
+    let inner = quote.trim_start().trim_start_matches('(');
+    let rest = inner.trim_start_matches(|c: char| c.is_ascii_digit());
+    let label = (1..=3).contains(&(inner.len() - rest.len()));
+    match rest.strip_prefix(['.', ')']) {
+        Some(behind) if label && behind.starts_with(char::is_whitespace) => behind,
+        _ => quote,
     }
 }
 
@@ -189,6 +200,12 @@ mod tests {
         check("The section is 3.1.3.", "as in Section 3.1.2 hereof", false);
         check("The 5th anniversary.", "the fifth anniversary", true);
         check("A third party may not see it.", "no other person may see it", true);
+        check("The rent is 1.", "begins on 1 April 2024", false);
+        check("The rent is 1.", "1. The rent is due on the 1st of each month.", false);
+        check("It is due on the 1st.", "due on the 1st day of each month", true);
+        check("It was signed in 2024.", "begins on 1 April 2024", true);
+        check("There are 7 units.", "(7) Units may be sold.", false);
+        check("There are 7 units.", "7 units may be sold", true);
     }
 
     #[test]

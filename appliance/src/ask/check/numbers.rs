@@ -13,6 +13,8 @@ pub(crate) struct Quantity {
     pub(crate) percent: bool,
     /// Unit of time that follows.
     pub(crate) unit: Option<&'static str>,
+    /// Whether it numbers one of a row (`5th`, `fifth`) and counts nothing.
+    pub(crate) ordinal: bool,
 }
 
 /// What a quantity measures, where the words around it say.
@@ -40,7 +42,7 @@ impl Quantity {
         let unit = wanted.unit.is_none() || self.unit.is_none() || self.unit == wanted.unit;
         let kinds = [wanted.kind(), self.kind()];
         let kind = kinds[0].is_none() || kinds[1].is_none() || kinds[0] == kinds[1];
-        value && currency && unit && kind && (!wanted.percent || self.percent)
+        value && currency && unit && kind && (!wanted.percent || self.percent) && (!self.ordinal || wanted.ordinal)
     }
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn quantity_at(words: &[Word<'_>], at: usize) -> Option<(Quantity, us
     }
     let (mut values, mut length) = number_at(words, next)?;
     next += length;
+    let ordinal = is_ordinal(words[next - 1].text);
     if let Some((again, more)) = words.get(next).and_then(|_| number_at(words, next))
         && again.iter().any(|a| values.iter().any(|b| equal(*a, *b)))
     {
@@ -78,7 +81,14 @@ pub(crate) fn quantity_at(words: &[Word<'_>], at: usize) -> Option<(Quantity, us
         currency = Some(code);
         next += 1;
     }
-    Some((Quantity { values, currency, percent, unit: unit_after(words, next) }, next - at))
+    Some((Quantity { values, currency, percent, unit: unit_after(words, next), ordinal }, next - at))
+}
+
+fn is_ordinal(word: &str) -> bool {
+    let name = normal(word);
+    let digits = name.trim_start_matches(|c: char| c.is_ascii_digit());
+    let ending = digits.len() < name.len() && matches!(digits, "st" | "nd" | "rd" | "th");
+    ending || (name.ends_with("th") || name == "third") && small(&name).is_some()
 }
 
 fn number_at(words: &[Word<'_>], at: usize) -> Option<(Vec<f64>, usize)> {
