@@ -337,6 +337,12 @@ export const en = {
     failed: 'The original cannot be shown.',
     failedText: 'The text that was read from it can.',
     unreadPage: 'No text was read from this page.',
+    unreadOf: (unread: number, total: number): string => `${number(unread)} of ${pages(total)} not read`,
+    unreadWhole: 'Not read',
+    faultsOf: (amount: number): string => `${pages(amount)} read with faults`,
+    pagesFromTo: (from: number, to: number): string =>
+      from === to ? `Page ${number(from)}` : `Pages ${number(from)} to ${number(to)}`,
+    notesMore: (amount: number): string => `and ${number(amount)} more`,
     leftOut: 'The page is long: only the part around the quote is shown. Download the original for the rest.',
     noBoxes: 'The place on the page is not known; the text view marks the quote.',
   },
