@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { boxOf, makePdf } from '../fixtures/pdf.mjs';
 import { LEASE, RENT, TERM } from '../mock/library.mjs';
-import { axe, faultsOfHighlight, overlap } from './browser.mjs';
+import { axe, faultsOfHighlight, overlap, picture } from './browser.mjs';
 import { ask, closeBrowser, row, withPage } from './harness.mjs';
 
 after(closeBrowser);
@@ -23,6 +23,8 @@ test('a quote that runs over two pages keeps its marks when pages are turned', (
     await page.goto(`${mock.origin}/#/documents/lease?page=1&start=0&end=40`);
     await drawn(page, 1);
     assert.deepEqual(faultsOfHighlight(await overlap(page, 1, TERM)), []);
+    // The page fits, though the third one is wider.
+    assert.equal(await page.locator('.scroller').evaluate((scroller) => scroller.scrollLeft), 0);
     await page.getByRole('button', { name: 'Next page' }).click();
     await drawn(page, 2);
     assert.deepEqual(faultsOfHighlight(await overlap(page, 2, RENT)), []);
@@ -82,6 +84,7 @@ test('pages that were not read are listed with the reason, and lead there', () =
     await ledger.getByRole('button', { name: 'Page 2', exact: true }).click();
     await drawn(page, 2);
     await ledger.getByRole('button', { name: 'Pages 4 to 5' }).waitFor();
+    await picture(page, 'ledger');
     await page.getByRole('button', { name: 'Close document' }).click();
     await page.getByRole('button', { name: 'Open handover-note.md' }).click();
     await page.locator('.sheet').waitFor();
@@ -171,7 +174,17 @@ test('another address takes the document before away at once, another place in i
     await page.goto(`${mock.origin}/#/documents/lease?page=3`);
     await drawn(page, 3);
     assert.equal(await page.getByRole('spinbutton', { name: 'Page' }).inputValue(), '3');
-    await page.goto(`${mock.origin}/#/documents/gone`);
-    await page.getByRole('alert').waitFor();
-    assert.equal(await page.locator('aside[data-showing]').count(), 0);
+    let go;
+    const held = new Promise((done) => {
+      go = done;
+    });
+    await page.route('**/api/v1/documents/note', async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.goto(`${mock.origin}/#/documents/note`);
+    await page.locator('main').getByText('Loading …').first().waitFor();
+    await page.locator('aside[data-showing]').waitFor({ state: 'detached' });
+    go();
+    await page.locator('.sheet').getByText('Handover note').waitFor();
   }));
