@@ -21,6 +21,11 @@ export interface Found {
   unreadable: string[];
 }
 
+/** Whether something that is dragged over the page holds files. */
+export function holdsFiles(event: DragEvent): boolean {
+  return event.dataTransfer?.types.includes('Files') ?? false;
+}
+
 /** Files of an input element; a folder input names the path of each. */
 export function pickedFiles(list: FileList | null): Found {
   const all = Array.from(list ?? []).filter((file) => !LEFT_OUT.has(file.name));

@@ -40,16 +40,26 @@ export function pageText(
   let at = first;
   const add = (kind: string, level: number, start: number, end: number): void => {
     const runs = runsOf(cuts, Math.max(start, at), Math.min(end, last), from, to);
-    if (runs.length > 0) blocks.push({ kind, level, runs });
+    // What lies between two blocks is line ends that the layout shows already.
+    const shown = kind === 'between' ? runs.some((run) => run.text.trim() !== '') : runs.length > 0;
+    if (shown) blocks.push({ kind, level, runs });
     at = Math.max(at, Math.min(end, last));
   };
-  for (const block of ordered(page.blocks)) {
+  for (const block of ordered(withoutFrames(page.blocks))) {
     if (block.end <= at || block.start >= last) continue;
     if (block.start > at) add('between', 0, at, block.start);
     add(block.kind, block.level, block.start, block.end);
   }
   if (at < last) add('between', 0, at, last);
   return { blocks, before: first > 0, after: last < length };
+}
+
+/** Rows of a table stand within it: the rows are shown, in place of the whole. */
+function withoutFrames(blocks: readonly Block[]): Block[] {
+  const rows = blocks.filter((block) => block.kind === 'table_row');
+  return blocks.filter(
+    (block) => block.kind !== 'table' || !rows.some((row) => row.start >= block.start && row.end <= block.end),
+  );
 }
 
 function ordered(blocks: readonly Block[]): Block[] {
@@ -61,7 +71,6 @@ function runsOf(cuts: Cutter, start: number, end: number, from: number, to: numb
   const push = (a: number, b: number, quoted: boolean): void => {
     if (b > a) {
       const text = cuts.slice(a, b);
-      // What lies between two blocks is line ends that the layout shows already.
       if (text.trim() !== '' || quoted) runs.push({ text, quoted });
     }
   };
@@ -99,4 +108,52 @@ class Cutter {
 
 function clamp(value: number, most: number): number {
   return Math.min(Math.max(value, 0), most);
+}
+
+export type Part =
+  | { kind: 'heading'; level: number; runs: Run[] }
+  | { kind: 'list'; items: { level: number; runs: Run[] }[] }
+  | { kind: 'table'; rows: Run[][][] }
+  | { kind: 'code' | 'aside' | 'paragraph'; runs: Run[] };
+
+const ASIDES = new Set(['header', 'footer', 'note']);
+
+/** Blocks as a reader meets them: items that follow one another are a list, rows a table. */
+export function partsOf(blocks: readonly TextBlock[]): Part[] {
+  const parts: Part[] = [];
+  for (const { kind, level, runs } of blocks) {
+    const last = parts.at(-1);
+    if (kind.startsWith('list')) {
+      if (last?.kind === 'list') last.items.push({ level, runs });
+      else parts.push({ kind: 'list', items: [{ level, runs }] });
+    } else if (kind.startsWith('table')) {
+      const rows = kind === 'table' ? linesOf(runs) : [runs];
+      const cells = rows.map((row) => splitRuns(row, '\t'));
+      if (last?.kind === 'table') last.rows.push(...cells);
+      else parts.push({ kind: 'table', rows: cells });
+    } else if (kind.startsWith('heading')) {
+      parts.push({ kind: 'heading', level: Math.max(1, level), runs });
+    } else {
+      const aside = ASIDES.has(kind) || kind.startsWith('mail');
+      parts.push({ kind: kind.startsWith('code') ? 'code' : aside ? 'aside' : 'paragraph', runs });
+    }
+  }
+  return parts;
+}
+
+/** A table without rows of its own has a row on each line. */
+function linesOf(runs: readonly Run[]): Run[][] {
+  return splitRuns(runs, '\n').filter((row) => row.some((run) => run.text.trim() !== ''));
+}
+
+/** Cuts runs at a character, which is left out. */
+function splitRuns(runs: readonly Run[], at: string): Run[][] {
+  const pieces: Run[][] = [[]];
+  for (const { text, quoted } of runs) {
+    for (const [index, piece] of text.split(at).entries()) {
+      if (index > 0) pieces.push([]);
+      if (piece !== '') pieces.at(-1)?.push({ text: piece, quoted });
+    }
+  }
+  return pieces;
 }

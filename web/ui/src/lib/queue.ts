@@ -19,6 +19,11 @@ export interface Transfer<F> {
   error: Fault | null;
 }
 
+/** Whether a file waits or is being sent. */
+export function isMoving(transfer: { readonly state: TransferState }): boolean {
+  return transfer.state === 'waiting' || transfer.state === 'sending';
+}
+
 export interface Sending {
   done: Promise<UploadItem>;
   abort(): void;
@@ -85,9 +90,26 @@ export class UploadQueue<F> {
   /** Sends a failed file again, or a duplicate as a document of its own. */
   again(key: number, keepDuplicate: boolean): void {
     const transfer = this.#transfers.find((one) => one.key === key);
-    if (!transfer || transfer.state === 'sending' || transfer.state === 'waiting') return;
+    if (!transfer || isMoving(transfer)) return;
     Object.assign(transfer, { state: 'waiting', sent: 0, error: null, duplicateOf: null, keepDuplicate });
     this.#pump();
+  }
+
+  /** Stops what waits and what is being sent to a collection; returns how many. Notes on finished ones stay. */
+  cancel(collection: string): number {
+    const gone = this.#transfers.filter((one) => one.collection === collection && isMoving(one));
+    const keys = new Set(gone.map((one) => one.key));
+    const running = gone.map((one) => this.#running.get(one.key));
+    for (const key of keys) this.#running.delete(key);
+    this.#transfers = this.#transfers.filter((one) => !keys.has(one.key));
+    for (const sending of running) sending?.abort();
+    this.#pump();
+    return gone.length;
+  }
+
+  /** Whether anything waits or is being sent. */
+  get busy(): boolean {
+    return this.#transfers.some(isMoving);
   }
 
   /** Stops everything, as when the user logs out. */

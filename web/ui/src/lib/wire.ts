@@ -79,6 +79,9 @@ export interface LedgerRow {
   outcome: string;
   reason: string | null;
   words: number;
+  /** What was read with faults, or repaired. */
+  problem?: string | null;
+  problems?: string[];
 }
 
 export interface DocumentDetail extends Document {

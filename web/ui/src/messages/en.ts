@@ -111,6 +111,14 @@ export const en = {
     noneGranted: 'No collection has been granted to you yet. Ask an administrator.',
     summary: (amount: number, unread: number): string =>
       unread > 0 ? `${documents(amount)}, ${pages(unread)} unread` : documents(amount),
+    remove: 'Remove collection',
+    removeOf: (name: string): string => `Remove the collection ${name}`,
+    removeAsk: (name: string): string => `Remove the collection “${name}”?`,
+    removeText: (amount: number): string =>
+      amount === 0
+        ? 'It holds no documents. A record of the deletion is kept in the audit log. This cannot be undone.'
+        : `${amount === 1 ? 'Its only document is' : `All of its ${documents(amount)} are`} deleted, with text, index and bytes, and a record of the deletion is kept in the audit log. This cannot be undone.`,
+    removed: (name: string): string => `Collection ${name} removed.`,
     first: 'Start with a collection',
     firstLead:
       'A collection holds documents that belong together, such as one matter or one client. Questions are asked of one collection at a time.',
@@ -120,6 +128,8 @@ export const en = {
     title: 'Documents',
     filter: 'Filter by name',
     tickAll: 'Tick all ready documents',
+    tickShown: (amount: number): string => `Tick the ${count(amount, 'ready document', 'ready documents')} shown`,
+    filtering: (amount: number): string => `Looking further: ${documents(amount)} so far`,
     tick: (name: string): string => `Ask of ${name}`,
     open: (name: string): string => `Open ${name}`,
     empty: 'No documents yet.',
@@ -165,6 +175,10 @@ export const en = {
     formats: 'PDF, Word (.docx), HTML, Markdown, plain text, mail (.eml)',
     local: 'Files are copied to this appliance and to nowhere else.',
     more: (amount: number): string => `and ${count(amount, 'file', 'files')} more`,
+    moving: (amount: number): string => `${count(amount, 'file', 'files')} to upload`,
+    cancelAll: 'Cancel all',
+    cancelAllOf: (amount: number): string => `Cancel all: ${count(amount, 'upload', 'uploads')}`,
+    cancelled: (amount: number): string => `${count(amount, 'upload', 'uploads')} cancelled.`,
     waiting: (size: number): string => `Waiting, ${bytes(size)}`,
     sending: (sent: number, size: number): string => `Uploading ${bytes(sent)} of ${bytes(size)}`,
     saving: 'Uploaded, being stored',
@@ -323,6 +337,12 @@ export const en = {
     failed: 'The original cannot be shown.',
     failedText: 'The text that was read from it can.',
     unreadPage: 'No text was read from this page.',
+    unreadOf: (unread: number, total: number): string => `${number(unread)} of ${pages(total)} not read`,
+    unreadWhole: 'Not read',
+    faultsOf: (amount: number): string => `${pages(amount)} read with faults`,
+    pagesFromTo: (from: number, to: number): string =>
+      from === to ? `Page ${number(from)}` : `Pages ${number(from)} to ${number(to)}`,
+    notesMore: (amount: number): string => `and ${number(amount)} more`,
     leftOut: 'The page is long: only the part around the quote is shown. Download the original for the rest.',
     noBoxes: 'The place on the page is not known; the text view marks the quote.',
   },

@@ -8,6 +8,8 @@ import { t } from '../messages/index.ts';
 import { announcer } from './announce.svelte.ts';
 
 const SLICE = 200;
+/** The most that the server gives at once. */
+const SLICE_LARGE = 1000;
 /** Silence after which the stream is taken for dead: three keep-alives. */
 const SILENCE_MS = 45_000;
 const COUNT_MS = 300;
@@ -21,6 +23,8 @@ class Library {
   documents = $state<Document[]>([]);
   next = $state<string | null>(null);
   loading = $state(false);
+  /** Whether the rest of the list is being asked for. */
+  filling = $state(false);
   jobs = $state<Record<string, Job>>({});
   ticked = $state<string[]>([]);
   connected = $state(true);
@@ -77,6 +81,10 @@ class Library {
 
   async choose(id: string | null): Promise<void> {
     if (id === this.chosen) return;
+    // What is still on its way belongs to the collection that is left.
+    this.#turn += 1;
+    this.loading = false;
+    this.filling = false;
     this.chosen = id;
     this.documents = [];
     this.next = null;
@@ -112,21 +120,33 @@ class Library {
     }
   }
 
-  async more(): Promise<void> {
+  /** Adds the next slice to the list; says whether it came. */
+  async more(limit = SLICE): Promise<boolean> {
     const collection = this.chosen;
-    if (collection === null || this.next === null) return;
+    if (collection === null || this.next === null) return false;
     const turn = this.#turn;
     let slice: { documents: Document[]; next: string | null };
     try {
-      slice = await api.documents(collection, this.next, SLICE);
+      slice = await api.documents(collection, this.next, limit);
     } catch (error) {
-      this.problem = messageOf(error);
-      return;
+      if (turn === this.#turn) this.problem = messageOf(error);
+      return false;
     }
-    if (turn !== this.#turn) return;
+    if (turn !== this.#turn) return false;
     const known = new Set(this.documents.map((document) => document.id));
     this.documents.push(...slice.documents.filter((document) => !known.has(document.id)));
     this.next = slice.next;
+    return true;
+  }
+
+  /** Adds all slices that are left. */
+  async all(): Promise<void> {
+    if (this.filling) return;
+    this.filling = true;
+    const collection = this.chosen;
+    let going = true;
+    while (going && this.next !== null) going = await this.more(SLICE_LARGE);
+    if (collection === this.chosen) this.filling = false;
   }
 
   /** Takes one document's state from the server and puts it in its place. */
@@ -153,6 +173,14 @@ class Library {
     this.#forget(id);
     this.refreshCollectionsSoon();
     return { passages: done.removed.passages, audit: done.audit };
+  }
+
+  /** Removes a collection with all that is in it. */
+  async removeCollection(id: string): Promise<void> {
+    await api.removeCollection(id);
+    this.collections = this.collections.filter((one) => one.id !== id);
+    if (this.chosen === id) await this.choose(null);
+    await this.refreshCollections();
   }
 
   tick(id: string, on: boolean): void {

@@ -44,6 +44,17 @@ class Uploads {
     this.#queue.remove(key);
   }
 
+  /** Stops all uploads to a collection. */
+  cancel(collection: string): void {
+    const amount = this.#queue.cancel(collection);
+    if (amount > 0) announcer.say(t.uploads.cancelled(amount));
+  }
+
+  /** Whether leaving the page would lose files that are on their way. */
+  get busy(): boolean {
+    return this.#queue.busy;
+  }
+
   again(key: number, keepDuplicate = false): void {
     this.#queue.again(key, keepDuplicate);
   }

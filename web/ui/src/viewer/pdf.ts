@@ -77,17 +77,23 @@ export class PdfSource {
   }
 
   async size(page: number): Promise<Size> {
-    const { width, height } = (await this.#document.getPage(page)).getViewport({ scale: 1 });
-    return { width, height };
+    return sizeOf(await this.#document.getPage(page));
   }
 
-  /** Draws a page and lays its text over it. `scale` is CSS pixels per point. */
-  draw(page: number, scale: number, canvas: HTMLCanvasElement, text: HTMLElement): Drawing {
+  /** Draws a page and lays its text over it. `scale` is CSS pixels per point; `onSize` gets the page's own size. */
+  draw(
+    page: number,
+    scale: number,
+    canvas: HTMLCanvasElement,
+    text: HTMLElement,
+    onSize: (size: Size) => void,
+  ): Drawing {
     let cancelled = false;
     const cancels: (() => void)[] = [];
     const run = async (): Promise<void> => {
       const proxy = await this.#document.getPage(page);
       if (cancelled) return;
+      onSize(sizeOf(proxy));
       await drawPage(proxy, scale, canvas, cancels);
       if (cancelled) return;
       await layText(proxy, scale, text, cancels);
@@ -106,6 +112,11 @@ export class PdfSource {
   async close(): Promise<void> {
     await this.#task.destroy();
   }
+}
+
+function sizeOf(proxy: PDFPageProxy): Size {
+  const { width, height } = proxy.getViewport({ scale: 1 });
+  return { width, height };
 }
 
 async function drawPage(

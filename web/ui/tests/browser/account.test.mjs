@@ -91,6 +91,26 @@ test('users are added, disabled, given passwords and rights', () =>
     await page.locator('[data-user="jonas"]').getByText('Disabled').waitFor();
   }));
 
+test('one changes one’s own password, and a refusal is said beside the field', () =>
+  withPage({}, async ({ page, mock }) => {
+    await page.getByRole('link', { name: /Your account/ }).click();
+    const field = page.getByLabel('New password');
+    await page.route('**/api/v1/users/u1/password', (route) =>
+      route.fulfill({ status: 422, body: JSON.stringify({ code: 'weak', detail: 'too common' }) }),
+    );
+    await field.fill('password1234');
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').getByText('too common').waitFor();
+    assert.equal(await field.inputValue(), 'password1234');
+    assert.deepEqual(await axe(page), []);
+    await page.unroute('**/api/v1/users/u1/password');
+    await field.fill('a rather long one');
+    await page.getByRole('button', { name: 'Change password' }).click();
+    await page.getByText('Password changed.').waitFor();
+    assert.equal(await field.inputValue(), '');
+    assert.equal(mock.users[0].password, 'a rather long one');
+  }));
+
 test('keys are shown once and revoked', () =>
   withPage({}, async ({ page }) => {
     await page.getByRole('link', { name: /Your account/ }).click();

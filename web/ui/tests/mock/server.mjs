@@ -50,6 +50,10 @@ export class Mock {
   stepping = false;
   cancelled = 0;
   refuseUploads = null;
+  /** While set, uploads are neither taken nor refused. */
+  holdUploads = null;
+  level = 'manage';
+  boxes = [];
   bad = null;
 
   static async start({ filled = true } = {}) {
@@ -205,21 +209,25 @@ export class Mock {
       'POST /keys': () => this.#key(data().label),
       'DELETE /keys/*': () => this.#revokeKey(id),
       'GET /collections': () => ({ collections: this.collections.map((one) => this.#summary(one)) }),
+      'DELETE /collections/*': () => this.#removeCollection(id),
       'POST /collections': () => this.#summary(this.#collection(data().name)),
       'GET /collections/*/grants': () => ({ grants: this.grants.filter((one) => one.collection === id) }),
       'POST /collections/*/grants': () => this.#grant(id, data()),
       'DELETE /collections/*/grants': () => this.#revoke(id, data().user),
       'GET /collections/*/documents': () => this.#list(id, query),
-      'POST /collections/*/documents': () => json(response, 202, { uploads: [this.#upload(id, request, body)] }),
+      'POST /collections/*/documents': async () => {
+        await this.holdUploads;
+        json(response, 202, { uploads: [this.#upload(id, request, body)] });
+      },
       'GET /documents/*': () => ({
         ...this.#held(id).info,
-        ledger: [],
+        ledger: this.#held(id).ledger ?? [],
         versions: [],
         names: [this.#held(id).info.name],
       }),
       'DELETE /documents/*': () => this.#remove(user, id),
       'GET /documents/*/pages/*': () => this.#page(id, Number(sub)),
-      'GET /documents/*/boxes': () => ({ boxes: [] }),
+      'GET /documents/*/boxes': () => ({ boxes: this.boxes }),
       'GET /documents/*/original': () => original(request, response, this.#held(id)),
       'POST /documents/*/retry': () => json(response, 202, { job: this.#job(this.#held(id)).id }),
       'POST /jobs/*/cancel': () =>
@@ -275,6 +283,11 @@ export class Mock {
     return made;
   }
 
+  #removeCollection(id) {
+    this.collections = this.collections.filter((one) => one.id !== id);
+    this.held = this.held.filter((one) => one.info.collection !== id);
+  }
+
   #summary({ id, name }) {
     const all = this.held.filter((one) => one.info.collection === id).map((one) => one.info);
     const sum = (pick) => all.reduce((total, one) => total + pick(one), 0);
@@ -284,7 +297,7 @@ export class Mock {
       documents: all.length,
       pages: sum((one) => one.pages),
       unread: sum((one) => one.gaps.length),
-      level: 'manage',
+      level: this.level,
     };
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { pageText } from '../../src/lib/pagetext.ts';
+import { pageText, partsOf } from '../../src/lib/pagetext.ts';
 import { scalarLength, unitIndex } from '../../src/lib/scalars.ts';
 
 test('offsets count scalar values, not UTF-16 units', () => {
@@ -74,4 +74,41 @@ test('a quote of another page marks nothing', () => {
     );
     assert.equal(blocks.length, 4);
   }
+});
+
+test('rows stand in place of their table, items in lists, a quote across rows leaves the table whole', () => {
+  const text = 'Rent\n\nYear\tEUR\n2024\t84,000\n\n• one\n• two\nend';
+  const at = (part: string) => ({ start: text.indexOf(part), end: text.indexOf(part) + part.length });
+  const blocks = [
+    { kind: 'heading', level: 2, ...at('Rent') },
+    { kind: 'table', level: 0, ...at('Year\tEUR\n2024\t84,000') },
+    { kind: 'table_row', level: 0, ...at('Year\tEUR') },
+    { kind: 'table_row', level: 0, ...at('2024\t84,000') },
+    { kind: 'list_item', level: 1, ...at('• one') },
+    { kind: 'list_item', level: 1, ...at('• two') },
+    { kind: 'note', level: 0, ...at('end') },
+  ];
+  const quote = { start: text.indexOf('EUR'), end: text.indexOf('\t84') };
+  const parts = partsOf(pageText({ text, start: 0, blocks }, quote).blocks);
+  assert.deepEqual(
+    parts.map((part) => part.kind),
+    ['heading', 'table', 'list', 'aside'],
+  );
+  const words = (runs: { text: string; quoted: boolean }[]) =>
+    runs.map((run) => (run.quoted ? `<${run.text}>` : run.text)).join('');
+  const [heading, table, list] = parts;
+  assert.equal(heading?.kind === 'heading' && heading.level, 2);
+  assert.deepEqual(table?.kind === 'table' && table.rows.map((row) => row.map(words)), [
+    ['Year', '<EUR>'],
+    ['<2024>', '84,000'],
+  ]);
+  assert.deepEqual(list?.kind === 'list' && list.items.map((item) => words(item.runs)), ['• one', '• two']);
+});
+
+test('a table without rows has a row on each line', () => {
+  const [part] = partsOf([{ kind: 'table', level: 0, runs: [{ text: 'a\tb\nc\td', quoted: false }] }]);
+  assert.deepEqual(part?.kind === 'table' && part.rows.map((row) => row.map((cell) => cell[0]?.text)), [
+    ['a', 'b'],
+    ['c', 'd'],
+  ]);
 });

@@ -133,3 +133,24 @@ test('clearing aborts everything', async () => {
     [true, true],
   );
 });
+
+test('all uploads of a collection are cancelled, notes and other collections stay', async () => {
+  const { queue, started } = setUp(2);
+  queue.add('c', files('a'));
+  at(started, 0).reject(Object.assign(new Error('no room'), { code: 'disk_full' }));
+  await turn();
+  queue.add('c', files('b', 'c', 'd'));
+  queue.add('other', files('e'));
+  assert.equal(queue.busy, true);
+  assert.equal(queue.cancel('c'), 3);
+  await turn();
+  assert.deepEqual(
+    started.map((one) => one.aborted),
+    [false, true, true, false],
+  );
+  assert.deepEqual(states(queue), ['a failed', 'e sending']);
+  at(started, 3).resolve({});
+  await turn();
+  assert.equal(queue.busy, false);
+  assert.equal(queue.cancel('c'), 0);
+});
