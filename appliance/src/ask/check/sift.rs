@@ -75,7 +75,13 @@ fn split_stop(sentence: &str) -> (&str, &str) {
 /// withheld.
 pub(crate) fn sift(answer: &str, question: &str, sources: &[Source<'_>]) -> Sifted {
     let mut out = Sifted::default();
+    let mut said: Vec<String> = Vec::new();
     for sentence in take_apart(answer) {
+        // Small models say a thing twice.
+        if said.contains(&sentence.text) {
+            continue;
+        }
+        said.push(sentence.text.clone());
         match rest_on(&sentence, question, sources) {
             Some(quotes) => out.push(&sentence.text, &quotes),
             None => out.withheld += 1,
@@ -177,6 +183,12 @@ mod tests {
         check("The laws of Nevada govern the contract [2].", "", &[], 1);
         check("Bananas are sold by weight [1]. The term is 2 years [1].", "The term is 2 years [1].", &[TERM_1], 1);
         check("", "", &[], 0);
+    }
+
+    #[test]
+    fn what_is_said_twice_is_kept_once() {
+        check("The term is 2 years [1]. The term is 2 years [1].", "The term is 2 years [1].", &[TERM_1], 0);
+        check("The term is 3 years [1]. The term is 3 years [1].", "", &[], 1);
     }
 
     #[test]
