@@ -97,7 +97,7 @@ fn line(name: &str, page: &Page, ms: f64) -> Value {
         .collect();
     let ocr = match &page.outcome {
         PageOutcome::NeedsOcr(reason) => Some(reason),
-        PageOutcome::Text | PageOutcome::Empty => None,
+        PageOutcome::Text | PageOutcome::Empty | PageOutcome::Partial(_) => None,
     };
     json!({"file": name, "page": page.number, "place": page.place, "text": page.text, "width": page.width,
         "height": page.height, "blocks": blocks, "words": page.words, "ocr": ocr, "problems": page.problems, "ms": ms})

@@ -1,6 +1,6 @@
 //! Text and blocks of formats that flow: HTML, DOCX, mail. Blanks are put in one place so that all formats look alike.
 
-use crate::page::{Block, BlockKind, Page};
+use crate::page::{Block, BlockKind, Page, Remarks};
 
 /// Writes text and blocks side by side.
 ///
@@ -289,16 +289,16 @@ impl Flow {
     }
 
     /// The page that was written.
-    pub(crate) fn page(mut self, number: u32, problems: Vec<String>) -> Page {
+    pub(crate) fn page(mut self, number: u32, mut remarks: Remarks) -> Page {
         while self.in_table() {
             self.table_ends();
         }
         self.close();
-        let mut page = Page::flowing(number, self.text, self.blocks);
-        page.problems = problems;
         if self.overflow {
-            page.problems.push("there is more text than is read; the rest is left out".to_owned());
+            remarks.missing.push("there is more text than is read; the rest is left out".to_owned());
         }
+        let mut page = Page::flowing(number, self.text, self.blocks);
+        page.remark(remarks);
         page
     }
 }
@@ -306,6 +306,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::PageOutcome;
 
     fn shown(page: &Page) -> Vec<(BlockKind, String)> {
         let piece = |b: &Block| page.text.chars().skip(b.start as usize).take((b.end - b.start) as usize).collect();
@@ -336,7 +337,7 @@ mod tests {
         }
         flow.table_ends();
         flow.words("Ende");
-        let page = flow.page(1, Vec::new());
+        let page = flow.page(1, Remarks::default());
         assert_eq!(page.text, "Ein Titel\n\nEins, zwei\ndrei\n\na\tb b\nd\n\nEnde");
         let kinds =
             [BlockKind::Heading, BlockKind::Paragraph, BlockKind::Table, BlockKind::TableRow, BlockKind::TableRow];
@@ -350,8 +351,9 @@ mod tests {
     fn too_much_text_is_left_out_and_said() {
         let mut flow = Flow::new(10);
         flow.words("12345 67890 more");
-        let page = flow.page(1, Vec::new());
+        let page = flow.page(1, Remarks::default());
         assert!(page.text.len() <= 10);
         assert_eq!(page.problems.len(), 1);
+        assert_eq!(page.outcome, PageOutcome::Partial(page.problems[0].clone()));
     }
 }

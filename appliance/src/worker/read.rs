@@ -13,7 +13,7 @@ use crate::{Appliance, Error, Result};
 pub(crate) struct Reading {
     /// Names and bytes of attached files.
     pub(crate) attachments: Vec<(String, BlobRef)>,
-    /// Pages that are not in the text.
+    /// Pages that are not in the text, or not wholly.
     pub(crate) gaps: u32,
 }
 
@@ -35,7 +35,7 @@ impl Appliance {
         self.store.set_stage(&job.id, Stage::Reading)?;
         let saved = self.store.saved_pages(&job.id)?;
         let seen = saved.iter().map(|page| page.number).collect();
-        let gaps = saved.iter().filter(|page| is_gap(page.outcome)).count() as u32;
+        let gaps = saved.iter().filter(|page| page.outcome.is_gap()).count() as u32;
         let mut run = Run {
             appliance: self,
             job,
@@ -93,7 +93,7 @@ impl Run<'_> {
     fn keep(&mut self, page: Page) -> Result<()> {
         if self.seen.insert(page.number) {
             let page = page_in(page);
-            self.reading.gaps += u32::from(is_gap(page.outcome));
+            self.reading.gaps += u32::from(page.outcome.is_gap());
             self.appliance.store.save_page(&self.job.id, &page)?;
         }
         self.progress();
@@ -146,7 +146,13 @@ impl Run<'_> {
 /// Why a file without a single passage counts as failed.
 pub(super) fn nothing_to_read(pages: &[Page]) -> Error {
     let images = pages.iter().filter(|page| matches!(page.outcome, cloister_ingest::PageOutcome::NeedsOcr(_))).count();
-    let message = if images > 0 {
+    let missing = pages.iter().find_map(|page| match &page.outcome {
+        cloister_ingest::PageOutcome::Partial(why) => Some(why),
+        _ => None,
+    });
+    let message = if let Some(why) = missing {
+        format!("it holds no text that could be read: {why}")
+    } else if images > 0 {
         format!(
             "none of its {} pages has a text layer, {images} hold pictures: text recognition is needed",
             pages.len()
@@ -157,14 +163,11 @@ pub(super) fn nothing_to_read(pages: &[Page]) -> Error {
     Error::Unreadable { code: FaultCode::Empty.as_str(), message }
 }
 
-fn is_gap(outcome: PageOutcome) -> bool {
-    matches!(outcome, PageOutcome::Failed | PageOutcome::Skipped)
-}
-
 fn page_in(page: Page) -> PageInput {
     let (outcome, reason) = match page.outcome {
         cloister_ingest::PageOutcome::Text => (PageOutcome::Text, None),
         cloister_ingest::PageOutcome::Empty => (PageOutcome::Empty, None),
+        cloister_ingest::PageOutcome::Partial(why) => (PageOutcome::Partial, Some(format!("{READ_IN_PART}{why}"))),
         cloister_ingest::PageOutcome::NeedsOcr(why) => (PageOutcome::Skipped, Some(format!("{NEEDS_OCR}{why}"))),
     };
     let block = |b: Block| PageBlock {
@@ -192,10 +195,17 @@ fn page_in(page: Page) -> PageInput {
 /// Begins the ledger's reason of a page that holds pictures instead of text.
 const NEEDS_OCR: &str = "needs OCR: ";
 
+/// Begins the ledger's reason of a page of which something is missing.
+const READ_IN_PART: &str = "read in part: ";
+
 fn page_out(page: PageInput) -> Page {
     let reason = page.reason.unwrap_or_default();
-    let outcome = match (page.outcome, reason.strip_prefix(NEEDS_OCR)) {
-        (PageOutcome::Skipped, Some(why)) => cloister_ingest::PageOutcome::NeedsOcr(why.to_owned()),
+    let after = |prefix| reason.strip_prefix(prefix).unwrap_or(&reason).to_owned();
+    let outcome = match page.outcome {
+        PageOutcome::Skipped if reason.starts_with(NEEDS_OCR) => {
+            cloister_ingest::PageOutcome::NeedsOcr(after(NEEDS_OCR))
+        }
+        PageOutcome::Partial => cloister_ingest::PageOutcome::Partial(after(READ_IN_PART)),
         _ if page.text.trim().is_empty() => cloister_ingest::PageOutcome::Empty,
         _ => cloister_ingest::PageOutcome::Text,
     };

@@ -258,10 +258,14 @@ fn is_left_out(name: &[u8]) -> bool {
     matches!(name, b"del" | b"moveFrom" | b"Fallback" | b"delText" | b"instrText")
 }
 
-/// Reads notes or comments: the text of each by its number.
-pub(super) fn notes_of(element_name: &'static [u8], out: &mut HashMap<String, String>) -> impl FnMut(Node<'_>) {
+/// Reads notes or comments: the text of each by its number. Counts in `cut` those that are too long to be kept whole.
+pub(super) fn notes_of(
+    element_name: &'static [u8],
+    out: &mut HashMap<String, String>,
+    cut: &mut u32,
+) -> impl FnMut(Node<'_>) {
     let mut open: Option<(String, String)> = None;
-    let (mut in_text, mut skipped) = (false, 0_u32);
+    let (mut in_text, mut skipped, mut too_long) = (false, 0_u32, false);
     move |node| match node {
         Node::Begins(element) if element.name() == element_name => {
             let separator = element.attribute("type").is_some_and(|t| t.to_lowercase().contains("separator"));
@@ -282,6 +286,7 @@ pub(super) fn notes_of(element_name: &'static [u8], out: &mut HashMap<String, St
             if let Some((id, text)) = open.take() {
                 let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
                 out.insert(id, line);
+                *cut += u32::from(std::mem::take(&mut too_long));
             }
         }
         Node::Ends(name) => {
@@ -289,10 +294,11 @@ pub(super) fn notes_of(element_name: &'static [u8], out: &mut HashMap<String, St
             in_text = false;
         }
         Node::Text(text) => {
-            if let Some((_, own)) = open.as_mut().filter(|_| in_text && skipped == 0)
-                && own.len() < NOTE_CHARS_MAX
-            {
-                own.push_str(text);
+            if let Some((_, own)) = open.as_mut().filter(|_| in_text && skipped == 0) {
+                too_long |= own.len() >= NOTE_CHARS_MAX;
+                if own.len() < NOTE_CHARS_MAX {
+                    own.push_str(text);
+                }
             }
         }
     }

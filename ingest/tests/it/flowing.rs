@@ -1,6 +1,6 @@
 //! HTML, Markdown, plain text, and what a file is.
 
-use cloister_ingest::{BlockKind, FaultCode, Format, detect};
+use cloister_ingest::{BlockKind, FaultCode, Format, PageOutcome, detect};
 
 use crate::make::{archive, blocks, piece, read};
 
@@ -66,6 +66,10 @@ fn html_that_nests_or_sprawls_without_end_is_refused() {
     assert_eq!(read(deep.as_bytes(), "x.html").code(), Some(FaultCode::Limit));
     let sprawling = format!("<html><body {}>", "abcdefgh=1 ".repeat(60_000));
     assert_eq!(read(sprawling.as_bytes(), "x.html").code(), Some(FaultCode::Limit));
+    let inner = format!("<html><body><p>above</p>{}below", "<div>".repeat(5_000));
+    let told = read(inner.as_bytes(), "x.html");
+    assert_eq!(told.text(), "above");
+    assert!(matches!(&told.pages[0].outcome, PageOutcome::Partial(why) if why.contains("deeper")));
     let flat = format!("<html><body>{}", "<p>x".repeat(20_000));
     assert_eq!(read(flat.as_bytes(), "x.html").pages.len(), 1);
 }
@@ -102,7 +106,7 @@ fn files_are_told_by_their_bytes() {
     let word = archive(&[("word/document.xml", b"<x/>")]);
     let mut sealed = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec();
     sealed.extend("EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes));
-    let rows: [(&[u8], &str, Format); 15] = [
+    let rows: [(&[u8], &str, Format); 17] = [
         (b"%PDF-1.4 ...", "letter.docx", Format::Pdf),
         (&word, "letter.pdf", Format::Docx),
         (&sheet, "letter.docx", Format::Unsupported("a spreadsheet (XLSX)")),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use cloister_ingest::{BlockKind, ReadLimits};
+use cloister_ingest::{BlockKind, PageOutcome, ReadLimits};
 
 use crate::make::{blocks, read, read_with};
 
@@ -58,6 +58,8 @@ fn attachments_stop_at_the_limit_and_that_is_told() {
     let told = read_with(MAIL.as_bytes(), "x.eml", &limits);
     assert_eq!(told.attachments.len(), 1);
     assert!(told.pages[0].problems.iter().any(|p| p.contains("Forwarded.eml")));
+    assert!(matches!(&told.pages[0].outcome, PageOutcome::Partial(why) if why.contains("Forwarded.eml")));
+    assert_eq!(read(MAIL.as_bytes(), "x.eml").pages[0].outcome, PageOutcome::Text);
 }
 
 #[test]
