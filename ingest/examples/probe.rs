@@ -76,7 +76,7 @@ fn probe(path: &Path, in_process: bool, passages: bool, command: &ReaderCommand)
     }
     if passages {
         let words = |text: &str| text.split_whitespace().count() * 4 / 3;
-        for p in cut(&pages, &CutOptions::default(), &words) {
+        for p in cut(&pages, &CutOptions::default(), &words, &|| false).unwrap_or_default() {
             println!(
                 "{}",
                 json!({"file": name, "page": p.page, "start": p.start, "end": p.end, "path": p.heading_path, "text": p.text})

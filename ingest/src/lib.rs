@@ -22,7 +22,8 @@
 //!         pages.push(page);
 //!     }
 //! });
-//! let passages = cut(&pages, &CutOptions::default(), &|text| text.split_whitespace().count());
+//! let passages = cut(&pages, &CutOptions::default(), &|text| text.split_whitespace().count(), &|| false);
+//! let passages = passages.expect("nobody stops it");
 //! assert_eq!(passages[0].text, "A first sentence. A second one.");
 //! ```
 
