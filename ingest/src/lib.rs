@@ -43,7 +43,7 @@ mod reader;
 mod text;
 
 pub use detect::{Format, detect};
-pub use event::{FaultCode, IngestError, ReadEvent, ReadLimits, ReadReport};
+pub use event::{FaultCode, IngestError, NO_LANDLOCK, ReadEvent, ReadLimits, ReadReport};
 pub use page::{
     Block, BlockKind, PAGE_SEPARATOR, PAGE_SEPARATOR_CHARS, Page, PageOutcome, WordBox, canonical_text, page_starts,
 };
