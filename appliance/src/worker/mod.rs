@@ -127,7 +127,7 @@ impl Appliance {
         self.note_stage(job, JobState::Indexing, Stage::Indexing)?;
         let detail = json!({
             "document": job.document.as_str(), "version": job.version, "sha256": job.sha256, "pages": pages.len(),
-            "passages": passages.len(), "gaps": reading.gaps, "vectors": !vectors.is_empty(),
+            "passages": passages.len(), "gaps": reading.gaps, "vectors": !vectors.is_empty(), "fault": reading.fault,
         });
         self.journal.append("system", "document.ingest", &job.name, "ok", detail)?;
         self.store.commit_document(&job.id, &passages, &vectors)?;

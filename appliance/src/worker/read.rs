@@ -15,6 +15,8 @@ pub(crate) struct Reading {
     pub(crate) attachments: Vec<(String, BlobRef)>,
     /// Pages that are not in the text, or not wholly.
     pub(crate) gaps: u32,
+    /// Why the reader broke off after the last page, if it did; no page is missing for it.
+    pub(crate) fault: Option<String>,
 }
 
 /// One reading under way.
@@ -135,8 +137,13 @@ impl Run<'_> {
         let last = self.seen.last().copied().unwrap_or(0);
         let cut_off = u32::from(fault.is_some() && self.total.is_none());
         let total = self.total.unwrap_or(last + cut_off).max(last);
+        let missing: Vec<u32> = (1..=total).filter(|page| !self.seen.contains(page)).collect();
+        if missing.is_empty() {
+            // Every page that the file has is there, so this is no gap; the journal keeps it.
+            self.reading.fault = fault.as_ref().map(|(code, message)| format!("{}: {message}", code.as_str()));
+        }
         let (code, message) = fault.unwrap_or((FaultCode::Crashed, "the reader did not deliver this page".to_owned()));
-        for page in (1..=total).filter(|page| !self.seen.contains(page)).collect::<Vec<_>>() {
+        for page in missing {
             self.fail_page(page, code, &message)?;
         }
         Ok(self.reading)
