@@ -42,7 +42,9 @@ fn without_envelope(bytes: &[u8]) -> &[u8] {
 
 fn header(message: &Message<'_>, flow: &mut Flow) {
     let people = |address: Option<&Address<'_>>| address.map(addresses).unwrap_or_default();
-    let date = message.date().filter(|d| d.is_valid()).map(mail_parser::DateTime::to_rfc822).unwrap_or_default();
+    let date = message.date().filter(|d| d.is_valid()).map(mail_parser::DateTime::to_rfc822);
+    // A date that cannot be understood is shown as it stands.
+    let date = date.or_else(|| message.header_raw("Date").map(str::to_owned)).unwrap_or_default();
     let rows = [
         ("From", people(message.from())),
         ("To", people(message.to())),

@@ -106,14 +106,24 @@ fn files_are_told_by_their_bytes() {
     let word = archive(&[("word/document.xml", b"<x/>")]);
     let mut sealed = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec();
     sealed.extend("EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes));
-    let rows: [(&[u8], &str, Format); 17] = [
+    let rows: [(&[u8], &str, Format); 27] = [
         (b"%PDF-1.4 ...", "letter.docx", Format::Pdf),
         (&word, "letter.pdf", Format::Docx),
         (&sheet, "letter.docx", Format::Unsupported("a spreadsheet (XLSX)")),
         (&sealed, "letter.docx", Format::Sealed),
         (b"<!-- hi --><!doctype HTML><p>x", "a.txt", Format::Html),
         (b"<html><body>", "a.md", Format::Html),
-        (b"From: a@example.org\r\nSubject: hi\r\n\r\ntext", "a.txt", Format::Mail),
+        (b"From: a@example.org\r\nSubject: hi\r\n\r\ntext", "a.EML", Format::Mail),
+        (b"From: a@example.org\r\nSubject: hi\r\n\r\ntext", "a.txt", Format::Text),
+        (b"From: a@example.org\r\nSubject: hi\r\nMIME-Version: 1.0\r\n\r\ntext", "a.txt", Format::Mail),
+        (b"GGUF is a file format.", "a.txt", Format::Text),
+        (b"ID3 tags, explained", "a.txt", Format::Text),
+        (b"BZh!", "a.txt", Format::Text),
+        (b"Rar! said the lion.", "a.txt", Format::Text),
+        (b"RIFF and raff, ftyp", "a.txt", Format::Text),
+        (b"GGUF\x03\0\0\0\x10", "a.txt", Format::Unsupported("a language model")),
+        (b"Rar!\x1a\x07\x01\0", "a.txt", Format::Unsupported("a RAR archive")),
+        (b"OggS\0\x02", "a.txt", Format::Unsupported("sound")),
         (b"From: here to there\nis a long way: that is a text", "a.eml", Format::Text),
         (b"# heading", "A.MD", Format::Markdown),
         (b"# heading", "a.txt", Format::Text),

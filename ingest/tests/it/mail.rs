@@ -72,3 +72,16 @@ fn nesting_without_end_comes_to_an_end() {
     let told = read(mail.as_bytes(), "x.eml");
     assert_eq!(told.pages.len() + usize::from(told.fault.is_some()), 1);
 }
+
+#[test]
+fn a_memo_keeps_all_its_lines_and_a_mail_its_date() {
+    let memo = "TO: All staff\nFROM: The board\nDATE: 3 May\nRE: The pond\nSUBJECT: Fish\n\nIt is deep.";
+    let told = read(memo.as_bytes(), "memo.txt");
+    assert_eq!((told.format.as_str(), told.text()), ("text", memo));
+    let mail = "From: a@example.org\nDate: the third of May\nSubject: s\n\nText";
+    for (name, bytes) in [("x.eml", mail.to_owned()), ("x", format!("Message-ID: <1@example.org>\n{mail}"))] {
+        let told = read(bytes.as_bytes(), name);
+        assert_eq!(told.format, "mail", "{name}");
+        assert!(told.text().contains("Date: the third of May\n"), "{}", told.text());
+    }
+}
