@@ -248,7 +248,12 @@ fn enter(name: &str, node: &Handle, flow: &mut Flow, lists: &mut Lists) -> bool 
         }
         "table" => flow.table_begins(),
         "tr" if flow.in_table() => flow.row_begins(),
-        "td" | "th" if flow.in_table() => flow.cell_begins(),
+        "td" | "th" if flow.in_table() => {
+            flow.cell_begins();
+            if let Some(columns) = attribute(node, "colspan").and_then(|columns| columns.trim().parse().ok()) {
+                flow.cell_spans(columns);
+            }
+        }
         "br" => flow.line(),
         _ if is_block(name) => flow.open(BlockKind::Paragraph, 0),
         _ => {}

@@ -119,6 +119,8 @@ impl<'f> Body<'f> {
             }
             b"tr" => self.flow.row_begins(),
             b"tc" => self.flow.cell_begins(),
+            b"gridBefore" => self.flow.columns_skipped(number(element)),
+            b"gridSpan" => self.flow.cell_spans(number(element)),
             b"footnoteReference" => self.refer(element, |notes| &notes.footnotes),
             b"endnoteReference" => self.refer(element, |notes| &notes.endnotes),
             b"commentReference" => self.refer(element, |notes| &notes.comments),
@@ -251,6 +253,11 @@ impl<'f> Body<'f> {
             self.flow.close();
         }
     }
+}
+
+/// The number that an element holds; 0 where it holds none.
+fn number(element: &Element<'_>) -> u32 {
+    element.value().and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Elements whose content is not part of the text: deletions, the old place of moved text, doubles for old programs.

@@ -147,3 +147,18 @@ fn parts_that_break_off_are_told_as_missing() {
     let told = read(&archive(&[("word/document.xml", cut.as_bytes())]), "x.docx");
     assert!(matches!(&told.pages[0].outcome, PageOutcome::Partial(why) if why.contains("ends within")), "{told:?}");
 }
+
+#[test]
+fn cells_keep_their_columns() {
+    let cell = |properties: &str, text: &str| format!("<w:tc><w:tcPr>{properties}</w:tcPr>{}</w:tc>", p("", text));
+    let body = format!(
+        "<w:tbl><w:tr>{}{}{}</w:tr><w:tr>{}{}</w:tr><w:tr><w:trPr><w:gridBefore w:val=\"1\"/></w:trPr>{}</w:tr></w:tbl>",
+        cell("", ""),
+        cell("", "2023"),
+        cell("", "2022"),
+        cell("<w:gridSpan w:val=\"2\"/>", "Both"),
+        cell("", "90"),
+        cell("", "later"),
+    );
+    assert_eq!(read(&docx(&body, &[]), "x.docx").text(), "\t2023\t2022\nBoth\t\t90\n\tlater");
+}

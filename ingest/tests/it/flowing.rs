@@ -146,3 +146,10 @@ fn files_are_told_by_their_bytes() {
     assert_eq!(read(b"", "x.txt").code(), Some(FaultCode::Empty));
     assert_eq!(read(&sheet, "x.txt").code(), Some(FaultCode::Unsupported));
 }
+
+#[test]
+fn html_cells_keep_their_columns() {
+    let page = "<html><body><table><tr><td></td><th>2023<th>2022</tr><tr><td>Revenue<td>100<td>90</tr>\
+        <tr><td colspan=2>Both<td>x</tr></table>";
+    assert_eq!(read(page.as_bytes(), "x.html").text(), "\t2023\t2022\nRevenue\t100\t90\nBoth\t\tx");
+}
