@@ -1,6 +1,7 @@
 //! Reading: from the reader child's events to pages in the store.
 
 use std::collections::BTreeSet;
+use std::sync::Once;
 
 use cloister_index::{BlobRef, Job, PageBlock, PageInput, PageOutcome, PageWord, ReadingStart, Stage};
 use cloister_ingest::{Block, BlockKind, FaultCode, Page, ReadEvent, ReaderCommand, WordBox};
@@ -18,6 +19,9 @@ pub(crate) struct Reading {
     /// Why the reader broke off after the last page, if it did; no page is missing for it.
     pub(crate) fault: Option<String>,
 }
+
+/// Said once: each file is read by a child of the same kernel, so that all would say the same.
+static FENCES_TOLD: Once = Once::new();
 
 /// One reading under way.
 struct Run<'a> {
@@ -64,7 +68,7 @@ impl Appliance {
         match report {
             Err(cloister_ingest::IngestError::Cancelled) => return Err(Error::Cancelled),
             Err(error) => return Err(Error::Environment { what: "the reader".to_owned(), why: error.to_string() }),
-            Ok(_) => {}
+            Ok(report) => tell_fences(&report.warnings),
         }
         run.close()
     }
@@ -168,6 +172,17 @@ pub(super) fn nothing_to_read(pages: &[Page]) -> Error {
         "it holds no text".to_owned()
     };
     Error::Unreadable { code: FaultCode::Empty.as_str(), message }
+}
+
+/// Says in the log which fences the reader children lack.
+fn tell_fences(warnings: &[String]) {
+    if !warnings.is_empty() {
+        FENCES_TOLD.call_once(|| {
+            for warning in warnings {
+                tracing::warn!("the reader child lacks a fence: {warning}");
+            }
+        });
+    }
 }
 
 fn page_in(page: Page) -> PageInput {
