@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn fences_that_are_missing_are_told() {
-        let rows: [(Result<Vec<String>, String>, bool, &str); 4] = [
+        let rows = [
             (Ok(Vec::new()), true, "Landlock and"),
             (Ok(vec![NO_LANDLOCK.to_owned()]), true, "no Landlock"),
             (Ok(vec![NO_LANDLOCK.to_owned(), "no filter".to_owned()]), false, "no filter"),

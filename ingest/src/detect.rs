@@ -78,7 +78,7 @@ pub fn detect(bytes: &[u8], name: &str) -> Format {
         return Format::Html;
     }
     let lower = name.to_lowercase();
-    if is_mail(&start, lower.ends_with(".eml")) {
+    if is_mail(&start, lower.rsplit_once('.').is_some_and(|(_, ending)| ending == "eml")) {
         return Format::Mail;
     }
     let markdown = [".md", ".markdown", ".mdown", ".mkd"].iter().any(|end| lower.ends_with(end));
@@ -188,7 +188,7 @@ fn is_binary(head: &[u8]) -> bool {
         return false;
     }
     let odd = head.iter().filter(|b| is_control(**b)).count();
-    let zeros = head.iter().filter(|b| **b == 0).count();
+    let zeros = head.iter().filter(|b| matches!(b, 0)).count();
     (odd * 20 > head.len() || zeros * 100 > head.len()) && !is_wide(head)
 }
 
