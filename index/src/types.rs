@@ -93,12 +93,20 @@ word_enum!(
         Ocr = "ocr",
         /// It holds nothing to read.
         Empty = "empty",
+        /// Its text can be found, but something that is known to be on it is missing; the reason is given.
+        Partial = "partial",
         /// It could not be read; the reason is given.
         Failed = "failed",
         /// It was passed over on purpose; the reason is given.
         Skipped = "skipped",
     }
 );
+impl PageOutcome {
+    /// Whether something of the page cannot be found: the outcomes that the ledger counts as gaps.
+    pub fn is_gap(self) -> bool {
+        matches!(self, Self::Partial | Self::Failed | Self::Skipped)
+    }
+}
 word_enum!(
     /// Which indexes a search asks.
     Mode {
@@ -215,7 +223,7 @@ pub struct CollectionSummary {
     pub documents: u64,
     /// Pages of current versions.
     pub pages: u64,
-    /// Pages of current versions that failed or were skipped.
+    /// Pages of current versions that were read in part, failed or were skipped.
     pub unread: u64,
     /// What the asking user may do.
     pub level: Level,
@@ -405,7 +413,7 @@ pub struct PageInput {
     pub words: Vec<PageWord>,
     /// How it ended.
     pub outcome: PageOutcome,
-    /// Why, where it failed or was skipped.
+    /// Why, where it was read in part, failed or was skipped.
     pub reason: Option<String>,
     /// What the reader noticed.
     pub problems: Vec<String>,
@@ -427,7 +435,7 @@ pub struct LedgerPage {
     pub page: u32,
     /// How it ended.
     pub outcome: PageOutcome,
-    /// Why, where it failed or was skipped.
+    /// Why, where it was read in part, failed or was skipped.
     pub reason: Option<String>,
     /// Words of its text.
     pub words: u32,

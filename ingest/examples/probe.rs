@@ -76,7 +76,7 @@ fn probe(path: &Path, in_process: bool, passages: bool, command: &ReaderCommand)
     }
     if passages {
         let words = |text: &str| text.split_whitespace().count() * 4 / 3;
-        for p in cut(&pages, &CutOptions::default(), &words) {
+        for p in cut(&pages, &CutOptions::default(), &words, &|| false).unwrap_or_default() {
             println!(
                 "{}",
                 json!({"file": name, "page": p.page, "start": p.start, "end": p.end, "path": p.heading_path, "text": p.text})
@@ -97,7 +97,7 @@ fn line(name: &str, page: &Page, ms: f64) -> Value {
         .collect();
     let ocr = match &page.outcome {
         PageOutcome::NeedsOcr(reason) => Some(reason),
-        PageOutcome::Text | PageOutcome::Empty => None,
+        PageOutcome::Text | PageOutcome::Empty | PageOutcome::Partial(_) => None,
     };
     json!({"file": name, "page": page.number, "place": page.place, "text": page.text, "width": page.width,
         "height": page.height, "blocks": blocks, "words": page.words, "ocr": ocr, "problems": page.problems, "ms": ms})

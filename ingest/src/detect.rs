@@ -25,7 +25,7 @@ pub enum Format {
     Markdown,
     /// Plain text in any encoding.
     Text,
-    /// An Internet message.
+    /// An Internet message; without the fields that only programs write, told by the name.
     Mail,
     /// An Office document whose contents are sealed with a password.
     Sealed,
@@ -52,7 +52,7 @@ impl Format {
     }
 }
 
-/// Tells the format of a file from its bytes; `name` only decides between Markdown and plain text.
+/// Tells the format of a file from its bytes; `name` only decides between Markdown, plain text, and mail that may be a memo.
 pub fn detect(bytes: &[u8], name: &str) -> Format {
     let head = &bytes[..bytes.len().min(HEAD)];
     if find(&bytes[..bytes.len().min(PDF_MARK_WITHIN)], b"%PDF-").is_some_and(|at| at == 0 || is_pdf_body(bytes)) {
@@ -77,10 +77,10 @@ pub fn detect(bytes: &[u8], name: &str) -> Format {
     if is_html(&start) {
         return Format::Html;
     }
-    if is_mail(&start) {
+    let lower = name.to_lowercase();
+    if is_mail(&start, lower.rsplit_once('.').is_some_and(|(_, ending)| ending == "eml")) {
         return Format::Mail;
     }
-    let lower = name.to_lowercase();
     let markdown = [".md", ".markdown", ".mdown", ".mkd"].iter().any(|end| lower.ends_with(end));
     if markdown { Format::Markdown } else { Format::Text }
 }
@@ -94,6 +94,9 @@ fn is_pdf_body(bytes: &[u8]) -> bool {
 fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     bytes.windows(mark.len()).position(|window| window == mark)
 }
+
+/// Bytes among which a file whose mark is made of letters alone must have one that no text has.
+const MAGIC_WITHIN: usize = 64;
 
 const MAGIC: [(&[u8], &str); 20] = [
     (b"{\\rtf", "rich text (RTF)"),
@@ -119,15 +122,26 @@ const MAGIC: [(&[u8], &str); 20] = [
 ];
 
 fn by_magic(head: &[u8]) -> Option<&'static str> {
-    if head.starts_with(b"RIFF") {
+    let binary = head[..head.len().min(MAGIC_WITHIN)].iter().any(|b| is_control(*b));
+    if binary && head.starts_with(b"RIFF") {
         return Some(if head.get(8..12) == Some(b"WEBP") { "a WebP image" } else { "sound or film" });
     }
-    if head.get(4..8) == Some(b"ftyp") {
+    if binary && head.get(4..8) == Some(b"ftyp") {
         return Some("film");
     }
-    // A bitmap has zeros in its header where text has none.
-    let found = MAGIC.iter().find(|(magic, _)| head.starts_with(magic))?;
-    (found.0 != b"BM" || head.get(6..10) == Some(&[0; 4])).then_some(found.1)
+    // A bitmap has zeros in its header where text has none; a note may begin with the letters of other marks.
+    let (magic, what) = *MAGIC.iter().find(|(magic, _)| head.starts_with(magic))?;
+    let sure = match magic {
+        b"BM" => head.get(6..10) == Some(&[0; 4]),
+        b"GIF8" | b"Rar!" | b"BZh" | b"GGUF" | b"ID3" | b"OggS" => binary,
+        _ => true,
+    };
+    sure.then_some(what)
+}
+
+/// Whether a byte stands in no text: a control character other than blanks, line ends and the escape of old encodings.
+fn is_control(byte: u8) -> bool {
+    byte < 9 || (14..27).contains(&byte) || (28..32).contains(&byte)
 }
 
 fn in_zip(bytes: &[u8]) -> Format {
@@ -173,8 +187,8 @@ fn is_binary(head: &[u8]) -> bool {
     if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
         return false;
     }
-    let odd = head.iter().filter(|b| **b < 9 || (14..27).contains(*b) || (28..32).contains(*b)).count();
-    let zeros = head.iter().filter(|b| **b == 0).count();
+    let odd = head.iter().filter(|b| is_control(**b)).count();
+    let zeros = head.iter().filter(|b| matches!(b, 0)).count();
     (odd * 20 > head.len() || zeros * 100 > head.len()) && !is_wide(head)
 }
 
@@ -252,9 +266,14 @@ const MAIL_FIELDS: [&str; 14] = [
     "x-mailer",
 ];
 
-/// Whether a text begins with the header of a message: known fields and nothing else before the first empty line.
-fn is_mail(start: &str) -> bool {
-    let mut known = 0;
+/// Fields that programs write and people do not type above a memo.
+const WRITTEN_FIELDS: [&str; 6] =
+    ["received", "message-id", "mime-version", "return-path", "delivered-to", "content-type"];
+
+/// Whether a text begins with the header of a message: known fields and nothing else before the first empty line. One of them
+/// must be of those that programs write, unless the file is `named` as a message: memos begin with "To:" and "From:" as well.
+fn is_mail(start: &str, named: bool) -> bool {
+    let (mut known, mut written) = (0, named);
     for (nth, line) in start.lines().take(MAIL_LINES).enumerate() {
         if line.trim().is_empty() {
             break;
@@ -269,6 +288,7 @@ fn is_mail(start: &str) -> bool {
             return false;
         }
         known += usize::from(MAIL_FIELDS.contains(&field.trim()));
+        written |= WRITTEN_FIELDS.contains(&field.trim());
     }
-    known >= 2
+    known >= 2 && written
 }

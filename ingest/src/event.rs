@@ -127,6 +127,9 @@ impl Default for ReadLimits {
     }
 }
 
+/// The warning of a reader child whose kernel has no Landlock. The system call filters hold without it.
+pub const NO_LANDLOCK: &str = "the kernel has no Landlock; files are closed by system call filter only";
+
 /// How a reading by a child process went, beside its events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadReport {

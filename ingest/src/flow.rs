@@ -1,6 +1,6 @@
 //! Text and blocks of formats that flow: HTML, DOCX, mail. Blanks are put in one place so that all formats look alike.
 
-use crate::page::{Block, BlockKind, Page};
+use crate::page::{Block, BlockKind, Page, Remarks};
 
 /// Writes text and blocks side by side.
 ///
@@ -41,8 +41,14 @@ struct Table {
 
 struct Row {
     start: Option<u32>,
-    cells: u32,
+    /// Columns from the beginning of the cell that is open to the next one; 0 before the first cell.
+    span: u32,
+    /// Tabs that stand before the next text, so that it is in its column.
+    tabs: u32,
 }
+
+/// Most columns that one cell is taken to span.
+const SPAN_MAX: u32 = 100;
 
 impl Flow {
     /// An empty flow that takes at most `bytes_max` bytes of text.
@@ -172,23 +178,25 @@ impl Flow {
             self.separate(fresh_row);
             self.gap = Gap::None;
         }
-        // Tabs of empty cells at the beginning of a row are kept, so that columns stay countable.
+        let at = self.chars;
+        let row = self.table.as_mut().and_then(|t| t.row.as_mut());
+        let tabs = row.map_or(0, |row| {
+            row.start.get_or_insert(at);
+            std::mem::take(&mut row.tabs)
+        });
+        if let Some(table) = self.table.as_mut() {
+            table.start.get_or_insert(at);
+        }
+        if let Some(open) = self.open.as_mut() {
+            open.start.get_or_insert(at);
+        }
+        self.put(&"\t".repeat((tabs as usize).min(self.bytes_max.saturating_add(1))));
         match std::mem::replace(&mut self.gap, Gap::None) {
             Gap::None => {}
             Gap::Blank if self.text.ends_with(['\t', '\n']) => {}
             Gap::Blank => self.put(" "),
             Gap::Line => self.put("\n"),
             Gap::Tab => self.put("\t"),
-        }
-        let at = self.chars;
-        if let Some(row) = self.table.as_mut().and_then(|t| t.row.as_mut()) {
-            row.start.get_or_insert(at);
-        }
-        if let Some(table) = self.table.as_mut() {
-            table.start.get_or_insert(at);
-        }
-        if let Some(open) = self.open.as_mut() {
-            open.start.get_or_insert(at);
         }
     }
 
@@ -230,7 +238,7 @@ impl Flow {
         if self.tables_deep == 1 {
             self.row_ends();
             if let Some(table) = self.table.as_mut() {
-                table.row = Some(Row { start: None, cells: 0 });
+                table.row = Some(Row { start: None, span: 0, tabs: 0 });
                 self.gap = Gap::None;
             }
         } else {
@@ -244,14 +252,29 @@ impl Flow {
             return self.blank();
         }
         if let Some(row) = self.table.as_mut().and_then(|table| table.row.as_mut()) {
-            row.cells += 1;
-            let started = row.start.is_some();
-            if row.cells > 1 && started {
-                self.gap = Gap::None;
-                self.put("\t");
-            }
+            row.tabs = row.tabs.saturating_add(row.span);
+            row.span = 1;
         }
         self.gap = Gap::None;
+    }
+
+    /// Says over how many columns the cell that is open goes.
+    pub(crate) fn cell_spans(&mut self, columns: u32) {
+        if self.tables_deep == 1
+            && let Some(row) = self.table.as_mut().and_then(|table| table.row.as_mut())
+            && row.span > 0
+        {
+            row.span = columns.clamp(1, SPAN_MAX);
+        }
+    }
+
+    /// Leaves columns out before the first cell of the row.
+    pub(crate) fn columns_skipped(&mut self, columns: u32) {
+        if self.tables_deep == 1
+            && let Some(row) = self.table.as_mut().and_then(|table| table.row.as_mut())
+        {
+            row.tabs = row.tabs.saturating_add(columns.min(SPAN_MAX));
+        }
     }
 
     /// Ends a row.
@@ -261,10 +284,6 @@ impl Flow {
         }
         let row = self.table.as_mut().and_then(|table| table.row.take());
         if let Some(Row { start: Some(start), .. }) = row {
-            while self.text.ends_with('\t') {
-                self.text.pop();
-                self.chars -= 1;
-            }
             self.blocks.push(Block { kind: BlockKind::TableRow, level: 0, start, end: self.chars, bounds: None });
         }
         self.gap = Gap::None;
@@ -289,16 +308,16 @@ impl Flow {
     }
 
     /// The page that was written.
-    pub(crate) fn page(mut self, number: u32, problems: Vec<String>) -> Page {
+    pub(crate) fn page(mut self, number: u32, mut remarks: Remarks) -> Page {
         while self.in_table() {
             self.table_ends();
         }
         self.close();
-        let mut page = Page::flowing(number, self.text, self.blocks);
-        page.problems = problems;
         if self.overflow {
-            page.problems.push("there is more text than is read; the rest is left out".to_owned());
+            remarks.missing.push("there is more text than is read; the rest is left out".to_owned());
         }
+        let mut page = Page::flowing(number, self.text, self.blocks);
+        page.remark(remarks);
         page
     }
 }
@@ -306,6 +325,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::PageOutcome;
 
     fn shown(page: &Page) -> Vec<(BlockKind, String)> {
         let piece = |b: &Block| page.text.chars().skip(b.start as usize).take((b.end - b.start) as usize).collect();
@@ -336,22 +356,51 @@ mod tests {
         }
         flow.table_ends();
         flow.words("Ende");
-        let page = flow.page(1, Vec::new());
-        assert_eq!(page.text, "Ein Titel\n\nEins, zwei\ndrei\n\na\tb b\nd\n\nEnde");
+        let page = flow.page(1, Remarks::default());
+        assert_eq!(page.text, "Ein Titel\n\nEins, zwei\ndrei\n\na\tb b\n\td\n\nEnde");
         let kinds =
             [BlockKind::Heading, BlockKind::Paragraph, BlockKind::Table, BlockKind::TableRow, BlockKind::TableRow];
         let found = shown(&page);
         assert_eq!(found.iter().map(|(kind, _)| *kind).take(5).collect::<Vec<_>>(), kinds);
-        assert_eq!(found[2].1, "a\tb b\nd");
+        assert_eq!(found[2].1, "a\tb b\n\td");
+        assert_eq!(found[4].1, "\td", "an empty cell keeps its column");
         assert_eq!(found[5], (BlockKind::Paragraph, "Ende".to_owned()));
+    }
+
+    #[test]
+    fn cells_stay_in_their_columns() {
+        let mut flow = Flow::new(1 << 20);
+        flow.table_begins();
+        let rows: [(u32, &[(u32, &str)]); 5] = [
+            (0, &[(1, ""), (1, "2023"), (1, "2022")]),
+            (0, &[(1, "Revenue"), (1, "100"), (1, "90")]),
+            (0, &[(2, "Note"), (1, "x"), (1, "")]),
+            (1, &[(1, ""), (0, "last"), (u32::MAX, "")]),
+            (0, &[(1, ""), (1, "")]),
+        ];
+        for (skipped, cells) in rows {
+            flow.row_begins();
+            flow.columns_skipped(skipped);
+            for (span, cell) in cells {
+                flow.cell_begins();
+                flow.cell_spans(*span);
+                flow.words(cell);
+            }
+            flow.row_ends();
+        }
+        flow.table_ends();
+        let page = flow.page(1, Remarks::default());
+        assert_eq!(page.text, "\t2023\t2022\nRevenue\t100\t90\nNote\t\tx\n\t\tlast");
+        assert_eq!(shown(&page)[1], (BlockKind::TableRow, "\t2023\t2022".to_owned()));
     }
 
     #[test]
     fn too_much_text_is_left_out_and_said() {
         let mut flow = Flow::new(10);
         flow.words("12345 67890 more");
-        let page = flow.page(1, Vec::new());
+        let page = flow.page(1, Remarks::default());
         assert!(page.text.len() <= 10);
         assert_eq!(page.problems.len(), 1);
+        assert_eq!(page.outcome, PageOutcome::Partial(page.problems[0].clone()));
     }
 }

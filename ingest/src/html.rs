@@ -7,7 +7,7 @@ use markup5ever_rcdom::{Handle, NodeData, RcDom};
 
 use crate::event::FaultCode;
 use crate::flow::Flow;
-use crate::page::BlockKind;
+use crate::page::{BlockKind, Remarks};
 use crate::read::{Fault, Sink};
 use crate::text::{decode, unix_lines};
 
@@ -26,7 +26,7 @@ const PRESCAN: usize = 4096;
 pub(crate) fn read(bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault> {
     let source = unix_lines(&characters(bytes));
     let mut flow = Flow::new(sink.limits().page_text_bytes_max);
-    let mut problems = Vec::new();
+    let mut remarks = Remarks::default();
     check_shape(&source)?;
     let dom = parse(&source);
     let title = find_title(&dom.document);
@@ -40,9 +40,9 @@ pub(crate) fn read(bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault> {
         flow.close();
     }
     if !walk(&dom.document, &mut flow) {
-        problems.push("the page nests deeper than is read; part of it is left out".to_owned());
+        remarks.missing.push("the page nests deeper than is read; part of it is left out".to_owned());
     }
-    sink.page(flow.page(1, problems))
+    sink.page(flow.page(1, remarks))
 }
 
 /// Adds the text of an HTML fragment (the body of a mail) to a flow. False where part was left out.
@@ -248,7 +248,12 @@ fn enter(name: &str, node: &Handle, flow: &mut Flow, lists: &mut Lists) -> bool 
         }
         "table" => flow.table_begins(),
         "tr" if flow.in_table() => flow.row_begins(),
-        "td" | "th" if flow.in_table() => flow.cell_begins(),
+        "td" | "th" if flow.in_table() => {
+            flow.cell_begins();
+            if let Some(columns) = attribute(node, "colspan").and_then(|columns| columns.trim().parse().ok()) {
+                flow.cell_spans(columns);
+            }
+        }
         "br" => flow.line(),
         _ if is_block(name) => flow.open(BlockKind::Paragraph, 0),
         _ => {}

@@ -22,7 +22,8 @@
 //!         pages.push(page);
 //!     }
 //! });
-//! let passages = cut(&pages, &CutOptions::default(), &|text| text.split_whitespace().count());
+//! let passages = cut(&pages, &CutOptions::default(), &|text| text.split_whitespace().count(), &|| false);
+//! let passages = passages.expect("nobody stops it");
 //! assert_eq!(passages[0].text, "A first sentence. A second one.");
 //! ```
 
@@ -42,7 +43,7 @@ mod reader;
 mod text;
 
 pub use detect::{Format, detect};
-pub use event::{FaultCode, IngestError, ReadEvent, ReadLimits, ReadReport};
+pub use event::{FaultCode, IngestError, NO_LANDLOCK, ReadEvent, ReadLimits, ReadReport};
 pub use page::{
     Block, BlockKind, PAGE_SEPARATOR, PAGE_SEPARATOR_CHARS, Page, PageOutcome, WordBox, canonical_text, page_starts,
 };

@@ -7,7 +7,7 @@ use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, Par
 use crate::event::FaultCode;
 use crate::flow::Flow;
 use crate::html;
-use crate::page::BlockKind;
+use crate::page::{BlockKind, Remarks};
 use crate::read::{Fault, Sink};
 use crate::text::unix_lines;
 
@@ -24,12 +24,12 @@ pub(crate) fn read(bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault> {
     let message = parsed.ok_or_else(broken)?;
     sink.started(None, message.subject().map(|s| s.chars().take(300).collect()));
     if sink.begin_page(1)? {
-        let mut problems = Vec::new();
+        let mut remarks = Remarks::default();
         let mut flow = Flow::new(sink.limits().page_text_bytes_max);
         header(&message, &mut flow);
-        body(&message, &mut flow, &mut problems);
-        attachments(&message, sink, &mut problems);
-        sink.page(flow.page(1, problems))?;
+        body(&message, &mut flow, &mut remarks.missing);
+        attachments(&message, sink, &mut remarks.missing);
+        sink.page(flow.page(1, remarks))?;
     }
     Ok(())
 }
@@ -42,7 +42,9 @@ fn without_envelope(bytes: &[u8]) -> &[u8] {
 
 fn header(message: &Message<'_>, flow: &mut Flow) {
     let people = |address: Option<&Address<'_>>| address.map(addresses).unwrap_or_default();
-    let date = message.date().filter(|d| d.is_valid()).map(mail_parser::DateTime::to_rfc822).unwrap_or_default();
+    let date = message.date().filter(|d| d.is_valid()).map(mail_parser::DateTime::to_rfc822);
+    // A date that cannot be understood is shown as it stands.
+    let date = date.or_else(|| message.header_raw("Date").map(str::to_owned)).unwrap_or_default();
     let rows = [
         ("From", people(message.from())),
         ("To", people(message.to())),
@@ -72,17 +74,17 @@ fn addresses(address: &Address<'_>) -> String {
 }
 
 /// The body: each part as plain text where the sender gave one, else the HTML.
-fn body(message: &Message<'_>, flow: &mut Flow, problems: &mut Vec<String>) {
+fn body(message: &Message<'_>, flow: &mut Flow, missing: &mut Vec<String>) {
     for part in message.text_bodies() {
         if part.is_encoding_problem {
-            problems.push("a part's encoding is damaged".to_owned());
+            missing.push("a part's encoding is damaged; its text may not be whole".to_owned());
         }
         match &part.body {
             PartType::Text(text) => plain(text, flow),
             PartType::Html(source) => match html::append(source, flow) {
                 Ok(true) => {}
-                Ok(false) => problems.push("the body nests deeper than is read; part of it is left out".to_owned()),
-                Err(fault) => problems.push(format!("the body could not be read: {}", fault.message)),
+                Ok(false) => missing.push("the body nests deeper than is read; part of it is left out".to_owned()),
+                Err(fault) => missing.push(format!("the body could not be read: {}", fault.message)),
             },
             PartType::Binary(_) | PartType::InlineBinary(_) | PartType::Message(_) | PartType::Multipart(_) => {}
         }
@@ -101,7 +103,7 @@ fn plain(text: &str, flow: &mut Flow) {
     }
 }
 
-fn attachments(message: &Message<'_>, sink: &mut Sink<'_>, problems: &mut Vec<String>) {
+fn attachments(message: &Message<'_>, sink: &mut Sink<'_>, missing: &mut Vec<String>) {
     for (nth, part) in message.attachments().enumerate() {
         let (name, bytes) = match &part.body {
             PartType::Message(inner) => {
@@ -115,7 +117,7 @@ fn attachments(message: &Message<'_>, sink: &mut Sink<'_>, problems: &mut Vec<St
         }
         let name = base_name(&name);
         if !sink.attachment(name.clone(), bytes) {
-            problems.push(format!("the attachment {name} and those after it are more than is read"));
+            missing.push(format!("the attachment {name} and those after it are more than is read"));
             return;
         }
     }

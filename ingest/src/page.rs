@@ -48,10 +48,33 @@ impl Page {
         }
     }
 
+    /// Enters what a reader remarked. What is missing turns the page into one that was read in part, unless it must be
+    /// recognised optically as a whole.
+    pub(crate) fn remark(&mut self, remarks: Remarks) {
+        if !remarks.missing.is_empty() && !matches!(self.outcome, PageOutcome::NeedsOcr(_)) {
+            let named = remarks.missing.iter().take(MISSING_NAMED_MAX).map(String::as_str).collect::<Vec<_>>();
+            self.outcome = PageOutcome::Partial(named.join("; "));
+        }
+        self.problems.extend(remarks.missing);
+        self.problems.extend(remarks.notes);
+    }
+
     /// Length of the text in Unicode scalar values.
     pub fn chars(&self) -> u32 {
         self.text.chars().count() as u32
     }
+}
+
+/// Most things missing from a page that its outcome names; all are among its problems.
+const MISSING_NAMED_MAX: usize = 5;
+
+/// What a reader remarks about a page beside its text.
+#[derive(Debug, Default)]
+pub(crate) struct Remarks {
+    /// What was noticed and loses nothing.
+    pub(crate) notes: Vec<String>,
+    /// What is known to be there and is not in the text.
+    pub(crate) missing: Vec<String>,
 }
 
 /// What became of a page.
@@ -62,6 +85,8 @@ pub enum PageOutcome {
     Text,
     /// The page holds neither text nor pictures.
     Empty,
+    /// Something that is known to be on the page is not in its text. Holds what and why.
+    Partial(String),
     /// The page has pictures or text without usable characters: it must be recognised optically. Holds the reason.
     NeedsOcr(String),
 }

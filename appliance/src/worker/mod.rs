@@ -112,7 +112,7 @@ impl Appliance {
         let reading = self.read(job, stopped)?;
         let pages = self.pages_of(job)?;
         let encoder = self.shelf.encoder().ok();
-        let passages = passages_of(&pages, encoder.as_deref());
+        let passages = passages_of(&pages, encoder.as_deref(), stopped)?;
         // Before the commit: a kill between the two must not lose them, and placing them twice does no harm.
         self.place_attachments(job, &reading);
         if passages.is_empty() {
@@ -127,7 +127,7 @@ impl Appliance {
         self.note_stage(job, JobState::Indexing, Stage::Indexing)?;
         let detail = json!({
             "document": job.document.as_str(), "version": job.version, "sha256": job.sha256, "pages": pages.len(),
-            "passages": passages.len(), "gaps": reading.gaps, "vectors": !vectors.is_empty(),
+            "passages": passages.len(), "gaps": reading.gaps, "vectors": !vectors.is_empty(), "fault": reading.fault,
         });
         self.journal.append("system", "document.ingest", &job.name, "ok", detail)?;
         self.store.commit_document(&job.id, &passages, &vectors)?;
@@ -167,12 +167,14 @@ impl Appliance {
     }
 }
 
-fn passages_of(pages: &[Page], encoder: Option<&LoadedEncoder>) -> Vec<NewPassage> {
-    let count: &dyn Fn(&str) -> usize = match encoder {
-        Some(loaded) => &|text| loaded.encoder.count_tokens(text),
-        None => &embed::rough_count,
+fn passages_of(pages: &[Page], encoder: Option<&LoadedEncoder>, stopped: &dyn Fn() -> bool) -> Result<Vec<NewPassage>> {
+    let count = |text: &str| {
+        let told = encoder.map_or_else(|| embed::rough_count(text), |loaded| loaded.encoder.count_tokens(text));
+        told.max(embed::least_count(text))
     };
-    cut(pages, &CutOptions::default(), count).into_iter().map(stored).collect()
+    // Cutting fails for no other reason than that it was stopped.
+    let cut = cut(pages, &CutOptions::default(), &count, stopped).map_err(|_| Error::Cancelled)?;
+    Ok(cut.into_iter().map(stored).collect())
 }
 
 fn stored(passage: Passage) -> NewPassage {

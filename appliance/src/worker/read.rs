@@ -1,6 +1,7 @@
 //! Reading: from the reader child's events to pages in the store.
 
 use std::collections::BTreeSet;
+use std::sync::Once;
 
 use cloister_index::{BlobRef, Job, PageBlock, PageInput, PageOutcome, PageWord, ReadingStart, Stage};
 use cloister_ingest::{Block, BlockKind, FaultCode, Page, ReadEvent, ReaderCommand, WordBox};
@@ -13,9 +14,14 @@ use crate::{Appliance, Error, Result};
 pub(crate) struct Reading {
     /// Names and bytes of attached files.
     pub(crate) attachments: Vec<(String, BlobRef)>,
-    /// Pages that are not in the text.
+    /// Pages that are not in the text, or not wholly.
     pub(crate) gaps: u32,
+    /// Why the reader broke off after the last page, if it did; no page is missing for it.
+    pub(crate) fault: Option<String>,
 }
+
+/// Said once: each file is read by a child of the same kernel, so that all would say the same.
+static FENCES_TOLD: Once = Once::new();
 
 /// One reading under way.
 struct Run<'a> {
@@ -35,7 +41,7 @@ impl Appliance {
         self.store.set_stage(&job.id, Stage::Reading)?;
         let saved = self.store.saved_pages(&job.id)?;
         let seen = saved.iter().map(|page| page.number).collect();
-        let gaps = saved.iter().filter(|page| is_gap(page.outcome)).count() as u32;
+        let gaps = saved.iter().filter(|page| page.outcome.is_gap()).count() as u32;
         let mut run = Run {
             appliance: self,
             job,
@@ -62,7 +68,7 @@ impl Appliance {
         match report {
             Err(cloister_ingest::IngestError::Cancelled) => return Err(Error::Cancelled),
             Err(error) => return Err(Error::Environment { what: "the reader".to_owned(), why: error.to_string() }),
-            Ok(_) => {}
+            Ok(report) => tell_fences(&report.warnings),
         }
         run.close()
     }
@@ -93,7 +99,7 @@ impl Run<'_> {
     fn keep(&mut self, page: Page) -> Result<()> {
         if self.seen.insert(page.number) {
             let page = page_in(page);
-            self.reading.gaps += u32::from(is_gap(page.outcome));
+            self.reading.gaps += u32::from(page.outcome.is_gap());
             self.appliance.store.save_page(&self.job.id, &page)?;
         }
         self.progress();
@@ -135,8 +141,13 @@ impl Run<'_> {
         let last = self.seen.last().copied().unwrap_or(0);
         let cut_off = u32::from(fault.is_some() && self.total.is_none());
         let total = self.total.unwrap_or(last + cut_off).max(last);
+        let missing: Vec<u32> = (1..=total).filter(|page| !self.seen.contains(page)).collect();
+        if missing.is_empty() {
+            // Every page that the file has is there, so this is no gap; the journal keeps it.
+            self.reading.fault = fault.as_ref().map(|(code, message)| format!("{}: {message}", code.as_str()));
+        }
         let (code, message) = fault.unwrap_or((FaultCode::Crashed, "the reader did not deliver this page".to_owned()));
-        for page in (1..=total).filter(|page| !self.seen.contains(page)).collect::<Vec<_>>() {
+        for page in missing {
             self.fail_page(page, code, &message)?;
         }
         Ok(self.reading)
@@ -146,7 +157,13 @@ impl Run<'_> {
 /// Why a file without a single passage counts as failed.
 pub(super) fn nothing_to_read(pages: &[Page]) -> Error {
     let images = pages.iter().filter(|page| matches!(page.outcome, cloister_ingest::PageOutcome::NeedsOcr(_))).count();
-    let message = if images > 0 {
+    let missing = pages.iter().find_map(|page| match &page.outcome {
+        cloister_ingest::PageOutcome::Partial(why) => Some(why),
+        _ => None,
+    });
+    let message = if let Some(why) = missing {
+        format!("it holds no text that could be read: {why}")
+    } else if images > 0 {
         format!(
             "none of its {} pages has a text layer, {images} hold pictures: text recognition is needed",
             pages.len()
@@ -157,14 +174,22 @@ pub(super) fn nothing_to_read(pages: &[Page]) -> Error {
     Error::Unreadable { code: FaultCode::Empty.as_str(), message }
 }
 
-fn is_gap(outcome: PageOutcome) -> bool {
-    matches!(outcome, PageOutcome::Failed | PageOutcome::Skipped)
+/// Says in the log which fences the reader children lack.
+fn tell_fences(warnings: &[String]) {
+    if !warnings.is_empty() {
+        FENCES_TOLD.call_once(|| {
+            for warning in warnings {
+                tracing::warn!("the reader child lacks a fence: {warning}");
+            }
+        });
+    }
 }
 
 fn page_in(page: Page) -> PageInput {
     let (outcome, reason) = match page.outcome {
         cloister_ingest::PageOutcome::Text => (PageOutcome::Text, None),
         cloister_ingest::PageOutcome::Empty => (PageOutcome::Empty, None),
+        cloister_ingest::PageOutcome::Partial(why) => (PageOutcome::Partial, Some(format!("{READ_IN_PART}{why}"))),
         cloister_ingest::PageOutcome::NeedsOcr(why) => (PageOutcome::Skipped, Some(format!("{NEEDS_OCR}{why}"))),
     };
     let block = |b: Block| PageBlock {
@@ -192,10 +217,17 @@ fn page_in(page: Page) -> PageInput {
 /// Begins the ledger's reason of a page that holds pictures instead of text.
 const NEEDS_OCR: &str = "needs OCR: ";
 
+/// Begins the ledger's reason of a page of which something is missing.
+const READ_IN_PART: &str = "read in part: ";
+
 fn page_out(page: PageInput) -> Page {
     let reason = page.reason.unwrap_or_default();
-    let outcome = match (page.outcome, reason.strip_prefix(NEEDS_OCR)) {
-        (PageOutcome::Skipped, Some(why)) => cloister_ingest::PageOutcome::NeedsOcr(why.to_owned()),
+    let after = |prefix| reason.strip_prefix(prefix).unwrap_or(&reason).to_owned();
+    let outcome = match page.outcome {
+        PageOutcome::Skipped if reason.starts_with(NEEDS_OCR) => {
+            cloister_ingest::PageOutcome::NeedsOcr(after(NEEDS_OCR))
+        }
+        PageOutcome::Partial => cloister_ingest::PageOutcome::Partial(after(READ_IN_PART)),
         _ if page.text.trim().is_empty() => cloister_ingest::PageOutcome::Empty,
         _ => cloister_ingest::PageOutcome::Text,
     };

@@ -117,3 +117,23 @@ fn uploads_have_limits() {
     let listed = small.documents(&operator(), "c", None, 10).unwrap();
     assert!(listed.documents.is_empty(), "nothing is left of it");
 }
+
+#[test]
+fn what_is_known_to_be_missing_is_a_gap_and_the_rest_is_found() {
+    let fixture = Fixture::bare();
+    let torn = format!("<html><body><p>The pond is deep.</p>{}The rent is 900.", "<div>".repeat(5_000));
+    let results = fixture.ingest("c", &[("torn.html", torn.as_bytes()), ("whole.txt", NOTE.as_bytes())]);
+    let told: Vec<(&str, usize)> = results.iter().map(|result| (result.status, result.gaps.len())).collect();
+    assert_eq!(told, [("partial", 1), ("added", 0)]);
+    let app = fixture.app();
+    let detail = app.document(&operator(), "torn.html", Some("c")).unwrap();
+    assert_eq!(detail.info.status, DocumentStatus::Partial);
+    assert_eq!((detail.ledger.len(), detail.ledger[0].outcome.as_str()), (1, "partial"));
+    let reason = detail.ledger[0].reason.clone().unwrap();
+    assert!(reason.starts_with("read in part: ") && reason.contains("deeper"), "{reason}");
+    let query = SearchQuery { text: "how deep is the pond".to_owned(), ..Default::default() };
+    let found = app.search(&operator(), &query).unwrap();
+    assert!(found.passages.iter().any(|passage| passage.name == "torn.html"));
+    let unread: Vec<(&str, u32)> = found.coverage.unread.iter().map(|row| (row.name.as_str(), row.page)).collect();
+    assert_eq!(unread, [("torn.html", 1)]);
+}

@@ -74,6 +74,8 @@ fn the_doctor_looks_everywhere() {
         let check = checks.iter().find(|check| check.name == name).unwrap();
         assert!(!check.ok && check.mend.is_some(), "there are no models here: {check:?}");
     }
+    let fences = checks.iter().find(|check| check.name == "reader sandbox").unwrap();
+    assert!(fences.detail.contains("hold"), "a reader child was asked: {fences:?}");
     assert!(!bad.contains(&"audit log") && !bad.contains(&"data directory"), "{bad:?}");
     fixture.pass(-1000);
     assert!(fixture.app().doctor().iter().any(|check| check.name == "clock" && !check.ok));

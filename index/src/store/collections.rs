@@ -72,7 +72,7 @@ SELECT id, name, created,
     (SELECT count(*) FROM documents WHERE collection = collections.row),
     (SELECT count(*) FROM documents JOIN pages ON pages.version = documents.current WHERE collection = collections.row),
     (SELECT count(*) FROM documents JOIN pages ON pages.version = documents.current
-        WHERE collection = collections.row AND outcome IN ('failed', 'skipped')),
+        WHERE collection = collections.row AND outcome IN ('partial', 'failed', 'skipped')),
     row
 FROM collections ORDER BY name";
 

@@ -94,7 +94,7 @@ fn names(view: &Connection, document: i64) -> Result<Vec<String>, IndexError> {
 fn gaps(view: &Connection, version: i64) -> Result<Vec<Gap>, IndexError> {
     let mut statement = view.prepare_cached(
         "SELECT number, coalesce(reason, outcome) FROM pages
-         WHERE version = ?1 AND outcome IN ('failed', 'skipped') ORDER BY number",
+         WHERE version = ?1 AND outcome IN ('partial', 'failed', 'skipped') ORDER BY number",
     )?;
     let gaps = statement
         .query_map([version], |row| Ok(Gap { page: row.get(0)?, reason: row.get(1)? }))?

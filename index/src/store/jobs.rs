@@ -24,7 +24,7 @@ const JOB: &str = "
 SELECT jobs.id, documents.id, collections.id, number, sha256, bytes,
     (SELECT name FROM names WHERE names.document = documents.row AND position = 0),
     stage, attempts, (SELECT count(*) FROM pages WHERE pages.version = versions.row), pages_total,
-    (SELECT count(*) FROM pages WHERE pages.version = versions.row AND outcome IN ('failed', 'skipped')),
+    (SELECT count(*) FROM pages WHERE pages.version = versions.row AND outcome IN ('partial', 'failed', 'skipped')),
     error_code, error_message, jobs.created, jobs.updated, collections.row
 FROM jobs JOIN versions ON versions.row = jobs.version JOIN documents ON documents.row = versions.document
 JOIN collections ON collections.row = documents.collection";

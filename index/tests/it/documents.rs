@@ -53,6 +53,26 @@ fn a_missing_page_counts_as_an_empty_one() {
 }
 
 #[test]
+fn a_page_read_in_part_can_be_found_and_counts_as_a_gap() {
+    let room = Room::new();
+    room.place("torn.docx", b"torn");
+    let job = room.store.next_job().unwrap().unwrap();
+    let mut torn = page(1, "The half that is there.");
+    torn.outcome = PageOutcome::Partial;
+    torn.reason = Some("read in part: the rest could not be read".to_owned());
+    assert!(torn.outcome.is_gap());
+    room.store.save_page(&job.id, &torn).unwrap();
+    room.store.commit_document(&job.id, &[], &[]).unwrap();
+    let document = room.store.document(&room.all, "torn.docx", None).unwrap();
+    assert_eq!(document.status, DocumentStatus::Partial);
+    assert_eq!(document.gaps[0].reason, "read in part: the rest could not be read");
+    assert_eq!(room.store.text(&room.all, &document.id).unwrap(), "The half that is there.");
+    assert_eq!(room.store.ledger(&room.all, &document.id).unwrap()[0].outcome, PageOutcome::Partial);
+    let coverage = room.store.coverage(&room.all, None, &[]).unwrap();
+    assert_eq!((coverage.pages, coverage.unread.len(), coverage.unread[0].page), (1, 1, 1));
+}
+
+#[test]
 fn a_passage_that_is_not_its_text_is_refused_and_nothing_is_seen() {
     let room = Room::new();
     room.place("x.txt", b"x");

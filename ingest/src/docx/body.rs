@@ -119,6 +119,8 @@ impl<'f> Body<'f> {
             }
             b"tr" => self.flow.row_begins(),
             b"tc" => self.flow.cell_begins(),
+            b"gridBefore" => self.flow.columns_skipped(number(element)),
+            b"gridSpan" => self.flow.cell_spans(number(element)),
             b"footnoteReference" => self.refer(element, |notes| &notes.footnotes),
             b"endnoteReference" => self.refer(element, |notes| &notes.endnotes),
             b"commentReference" => self.refer(element, |notes| &notes.comments),
@@ -253,15 +255,24 @@ impl<'f> Body<'f> {
     }
 }
 
+/// The number that an element holds; 0 where it holds none.
+fn number(element: &Element<'_>) -> u32 {
+    element.value().and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Elements whose content is not part of the text: deletions, the old place of moved text, doubles for old programs.
 fn is_left_out(name: &[u8]) -> bool {
     matches!(name, b"del" | b"moveFrom" | b"Fallback" | b"delText" | b"instrText")
 }
 
-/// Reads notes or comments: the text of each by its number.
-pub(super) fn notes_of(element_name: &'static [u8], out: &mut HashMap<String, String>) -> impl FnMut(Node<'_>) {
+/// Reads notes or comments: the text of each by its number. Counts in `cut` those that are too long to be kept whole.
+pub(super) fn notes_of(
+    element_name: &'static [u8],
+    out: &mut HashMap<String, String>,
+    cut: &mut u32,
+) -> impl FnMut(Node<'_>) {
     let mut open: Option<(String, String)> = None;
-    let (mut in_text, mut skipped) = (false, 0_u32);
+    let (mut in_text, mut skipped, mut too_long) = (false, 0_u32, false);
     move |node| match node {
         Node::Begins(element) if element.name() == element_name => {
             let separator = element.attribute("type").is_some_and(|t| t.to_lowercase().contains("separator"));
@@ -282,6 +293,7 @@ pub(super) fn notes_of(element_name: &'static [u8], out: &mut HashMap<String, St
             if let Some((id, text)) = open.take() {
                 let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
                 out.insert(id, line);
+                *cut += u32::from(std::mem::take(&mut too_long));
             }
         }
         Node::Ends(name) => {
@@ -289,10 +301,11 @@ pub(super) fn notes_of(element_name: &'static [u8], out: &mut HashMap<String, St
             in_text = false;
         }
         Node::Text(text) => {
-            if let Some((_, own)) = open.as_mut().filter(|_| in_text && skipped == 0)
-                && own.len() < NOTE_CHARS_MAX
-            {
-                own.push_str(text);
+            if let Some((_, own)) = open.as_mut().filter(|_| in_text && skipped == 0) {
+                too_long |= own.len() >= NOTE_CHARS_MAX;
+                if own.len() < NOTE_CHARS_MAX {
+                    own.push_str(text);
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use crate::event::FaultCode;
 use crate::flow::Flow;
-use crate::page::BlockKind;
+use crate::page::{BlockKind, Remarks};
 use crate::read::{Fault, Sink};
 use body::{Body, Notes, notes_of};
 use styles::Styles;
@@ -40,24 +40,24 @@ pub(crate) fn read(bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     let part = |kind: &str| parts.by_kind.get(kind).cloned().unwrap_or_default();
-    let (mut styles, mut problems) = Styles::read(&mut package, &part("styles"), &part("numbering"));
-    let notes = notes(&mut package, &parts, &mut problems);
+    let (mut styles, mut remarks) = Styles::read(&mut package, &part("styles"), &part("numbering"));
+    let notes = notes(&mut package, &parts, &mut remarks.missing);
     let mut flow = Flow::new(sink.limits().page_text_bytes_max);
     heads(&mut package, &parts.headers, BlockKind::Header, &mut flow);
     let mut body = Body::new(&mut flow, &mut styles, &notes, None);
     let missing = || Fault::new(FaultCode::Damaged, "the document's main part cannot be unpacked");
     let damage = package.part(&parts.main).ok_or_else(missing)?.each(&mut |node| body.take(&node)).err();
     if body.hidden > 0 {
-        problems.push(format!("{} hidden pieces of text are left out", body.hidden));
+        remarks.notes.push(format!("{} hidden pieces of text are left out", body.hidden));
     }
     heads(&mut package, &parts.footers, BlockKind::Footer, &mut flow);
     if let Some(fault) = damage {
         if fault.code == FaultCode::Limit || flow.is_empty() {
             return Err(fault);
         }
-        problems.push(format!("the rest could not be read: {}", fault.message));
+        remarks.missing.push(format!("the rest could not be read: {}", fault.message));
     }
-    sink.page(flow.page(1, problems))
+    sink.page(flow.page(1, remarks))
 }
 
 /// Finds the main part and what belongs to it by the package's relationships; well-known names where they are broken.
@@ -111,7 +111,7 @@ fn relations(package: &mut Package<'_>, name: &str, folder: &str) -> Vec<(String
     found
 }
 
-fn notes(package: &mut Package<'_>, parts: &Parts, problems: &mut Vec<String>) -> Notes {
+fn notes(package: &mut Package<'_>, parts: &Parts, missing: &mut Vec<String>) -> Notes {
     let mut notes = Notes::default();
     let rows: [(&str, &'static [u8], &mut HashMap<String, String>); 3] = [
         ("footnotes", b"footnote", &mut notes.footnotes),
@@ -119,9 +119,17 @@ fn notes(package: &mut Package<'_>, parts: &Parts, problems: &mut Vec<String>) -
         ("comments", b"comment", &mut notes.comments),
     ];
     for (kind, element, out) in rows {
-        let Some(part) = parts.by_kind.get(kind).and_then(|name| package.part(name)) else { continue };
-        if let Err(fault) = part.each(&mut notes_of(element, out)) {
-            problems.push(format!("{kind}: {}", fault.message));
+        let Some(name) = parts.by_kind.get(kind).filter(|name| package.has(name)) else { continue };
+        let mut cut = 0;
+        let read = match package.part(name) {
+            Some(part) => part.each(&mut notes_of(element, out, &mut cut)).map_err(|fault| fault.message),
+            None => Err("the part cannot be unpacked".to_owned()),
+        };
+        if let Err(message) = read {
+            missing.push(format!("{kind}: {message}"));
+        }
+        if cut > 0 {
+            missing.push(format!("{kind}: the ends of {cut} long ones are left out"));
         }
     }
     notes
@@ -138,7 +146,7 @@ fn heads(package: &mut Package<'_>, names: &[String], role: BlockKind, flow: &mu
             // A broken running head loses nothing of the text.
             drop(part.each(&mut |node| body.take(&node)));
         }
-        let text = own.page(1, Vec::new()).text;
+        let text = own.page(1, Remarks::default()).text;
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if !line.is_empty() && !seen.contains(&line) {
             flow.open(role, 0);

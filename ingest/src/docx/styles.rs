@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::xml::{Node, Package};
+use crate::page::Remarks;
 use crate::read::Fault;
 
 /// Most styles, list definitions and lists that are kept.
@@ -67,19 +68,18 @@ pub(super) struct Properties {
 }
 
 impl Styles {
-    /// Reads the parts that hold styles and numbering; what is broken in them is left out.
-    pub(super) fn read(package: &mut Package<'_>, styles: &str, numbering: &str) -> (Styles, Vec<String>) {
+    /// Reads the parts that hold styles and numbering; what is broken in them is left out. Styles are looks, but the numbers
+    /// of clauses are part of what a reader of the document sees.
+    pub(super) fn read(package: &mut Package<'_>, styles: &str, numbering: &str) -> (Styles, Remarks) {
         let mut all = Styles::default();
-        let mut problems = Vec::new();
-        for (part, read) in [
-            (styles, Styles::read_styles as fn(&mut Styles, &mut Package<'_>, &str) -> _),
-            (numbering, Styles::read_numbering),
-        ] {
-            if let Err(fault) = read(&mut all, package, part) {
-                problems.push(format!("{part}: {}", fault.message));
-            }
+        let mut remarks = Remarks::default();
+        if let Err(fault) = all.read_styles(package, styles) {
+            remarks.notes.push(format!("{styles}: {}", fault.message));
         }
-        (all, problems)
+        if let Err(fault) = all.read_numbering(package, numbering) {
+            remarks.missing.push(format!("{numbering}: {}; numbers of clauses are missing", fault.message));
+        }
+        (all, remarks)
     }
 
     fn read_styles(&mut self, package: &mut Package<'_>, part: &str) -> Result<(), Fault> {

@@ -144,6 +144,9 @@ impl<'p> Part<'p> {
                         take(Node::Text(&text));
                     }
                 }
+                Event::Eof if depth > 0 => {
+                    return Err(Fault::new(FaultCode::Damaged, "the document's XML ends within an element"));
+                }
                 Event::Eof => return Ok(()),
                 Event::Decl(_) | Event::PI(_) | Event::DocType(_) | Event::Comment(_) => {}
             }

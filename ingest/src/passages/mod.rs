@@ -8,9 +8,16 @@
 mod sentences;
 mod units;
 
+use std::cell::Cell;
+
+use crate::event::IngestError;
 use crate::page::{Block, BlockKind, PAGE_SEPARATOR, Page, canonical_text, page_starts};
 use units::{Begins, Unit, title, units};
 
+/// Longest piece whose tokens are counted, in bytes; a longer one is longer than any passage may be.
+const COUNTED_BYTES_MAX: usize = 1 << 16;
+/// Units between two questions whether to stop.
+const UNITS_PER_TICK: usize = 1_024;
 /// Deepest path of headings.
 const PATH_MAX: usize = 8;
 
@@ -51,23 +58,40 @@ pub struct Passage {
 /// Cuts a document into passages, in order, without overlap. `pages` must be in ascending order of their numbers.
 ///
 /// Every character of the text that is not white space lies in a passage, except running heads and feet.
-pub fn cut(pages: &[Page], options: &CutOptions, count_tokens: &dyn Fn(&str) -> usize) -> Vec<Passage> {
+///
+/// `cancel` is asked all along; when it says yes the cutting ends with [`IngestError::Cancelled`], its only error.
+pub fn cut(
+    pages: &[Page],
+    options: &CutOptions,
+    count_tokens: &dyn Fn(&str) -> usize,
+    cancel: &dyn Fn() -> bool,
+) -> Result<Vec<Passage>, IngestError> {
+    let stopped = Cell::new(false);
+    let stop = || {
+        stopped.set(stopped.get() || cancel());
+        stopped.get()
+    };
+    // Once stopped, everything counts nothing: what is under way ends at once, and its result is thrown away.
+    let count = |text: &str| if stop() { 0 } else { count_tokens(text) };
+    let check = || if stop() { Err(IngestError::Cancelled) } else { Ok(()) };
     let text = canonical_text(pages);
     let starts = byte_starts(pages);
     let tokens_max = options.tokens_max.max(1);
-    let units = units(pages, &starts, tokens_max, count_tokens);
-    let tokens = unit_tokens(&units, &text, count_tokens);
+    let units = units(pages, &starts, tokens_max, &count);
+    check()?;
+    let tokens = unit_tokens(&units, &text, &count);
+    check()?;
     let mut bounds = Vec::new();
     let mut first = 0;
     while first < units.len() {
         let end = (first + 1..units.len()).find(|at| units[*at].apart).unwrap_or(units.len());
-        bounds.extend(
-            part(&units[first..end], &tokens[first..end], options).into_iter().map(|(a, b)| (a + first, b + first)),
-        );
+        let ranges = part(&units[first..end], &tokens[first..end], options, &check)?;
+        bounds.extend(ranges.into_iter().map(|(a, b)| (a + first, b + first)));
         first = end;
     }
-    let checked = bounds.into_iter().flat_map(|range| fit(range, &units, &text, tokens_max, count_tokens));
-    finish(checked, &units, pages, &starts, &text)
+    let checked = bounds.into_iter().flat_map(|range| fit(range, &units, &text, tokens_max, &count));
+    let passages = finish(checked, &units, pages, &starts, &text);
+    check().map(|()| passages)
 }
 
 fn byte_starts(pages: &[Page]) -> Vec<usize> {
@@ -96,23 +120,33 @@ fn unit_tokens(units: &[Unit], text: &str, count: &dyn Fn(&str) -> usize) -> Vec
 }
 
 /// Parts a row of units at the cheapest places; ranges of units in order.
-fn part(units: &[Unit], tokens: &[usize], options: &CutOptions) -> Vec<(usize, usize)> {
+fn part(
+    units: &[Unit],
+    tokens: &[usize],
+    options: &CutOptions,
+    check: &dyn Fn() -> Result<(), IngestError>,
+) -> Result<Vec<(usize, usize)>, IngestError> {
     let mut best = vec![f64::INFINITY; units.len() + 1];
     let mut from = vec![0; units.len() + 1];
     best[0] = 0.0;
     for start in 0..units.len() {
+        if start % UNITS_PER_TICK == 0 {
+            check()?;
+        }
         let base = best[start] + begin_cost(units[start].begins, start);
         let (mut length, mut headings) = (0, 0.0);
+        // Whether all units of the passage before this one are headings.
+        let mut leads = true;
         for end in start + 1..=units.len() {
             let unit = &units[end - 1];
             length += tokens[end - 1];
             if length > options.tokens_max && end > start + 1 {
                 break;
             }
-            let leads = units[start..end - 1].iter().all(|u| u.heading.is_some());
             if unit.heading.is_some() && end - 1 > start && !leads {
                 headings += 0.6;
             }
+            leads &= unit.heading.is_some();
             let open_end = if unit.heading.is_some() && end < units.len() { 4.0 } else { 0.0 };
             let cost = base + length_cost(length, options) + headings + open_end;
             if cost < best[end] {
@@ -128,7 +162,7 @@ fn part(units: &[Unit], tokens: &[usize], options: &CutOptions) -> Vec<(usize, u
         end = from[end];
     }
     ranges.reverse();
-    ranges
+    Ok(ranges)
 }
 
 fn begin_cost(begins: Begins, at: usize) -> f64 {
@@ -164,7 +198,8 @@ fn fit(
     let mut done = Vec::new();
     let mut open = vec![range];
     while let Some((first, end)) = open.pop() {
-        let over = end - first > 1 && count(&text[units[first].start..units[end - 1].end]) > tokens_max;
+        let piece = &text[units[first].start..units[end - 1].end];
+        let over = end - first > 1 && (piece.len() > COUNTED_BYTES_MAX || count(piece) > tokens_max);
         if !over {
             done.push((first, end));
             continue;

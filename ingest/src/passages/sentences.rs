@@ -1,5 +1,7 @@
 //! Ends of sentences, told without a model: punctuation, what follows it, and abbreviations that mislead.
 
+use super::COUNTED_BYTES_MAX;
+
 /// Words whose full stop does not end a sentence, in lower case without the stop.
 const ABBREVIATIONS: [&str; 74] = [
     "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "no", "nos", "inc", "ltd", "co", "corp", "llc", "plc", "bros",
@@ -9,21 +11,26 @@ const ABBREVIATIONS: [&str; 74] = [
     "d.h", "nr", "abs", "str", "hon", "gen", "col", "rev", "messrs",
 ];
 
+/// Characters before a stop that tell whether it ends a sentence: a division's name and its number, an abbreviation.
+const LOOK_BACK_CHARS: usize = 24;
+
 /// Cuts a text into sentences: byte ranges without surrounding white space, in order, covering all that is not blank.
 pub(super) fn sentences(text: &str) -> Vec<(usize, usize)> {
     let mut out = Vec::new();
     let mut start = 0;
+    let mut opening = text.len() - text.trim_start().len();
     let mut chars = text.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         let after = at + c.len_utf8();
         let ends = match c {
             '\u{3002}' | '\u{ff01}' | '\u{ff1f}' => Some(after),
-            '.' | '!' | '?' => sentence_end(text, start, at, after),
+            '.' | '!' | '?' => sentence_end(text, opening, at, after),
             _ => None,
         };
         if let Some(end) = ends {
             push(text, start, end, &mut out);
             start = end;
+            opening = text.len() - text[end..].trim_start().len();
             while chars.peek().is_some_and(|(next, _)| *next < end) {
                 chars.next();
             }
@@ -33,8 +40,8 @@ pub(super) fn sentences(text: &str) -> Vec<(usize, usize)> {
     out
 }
 
-/// The end of the sentence, closing quotes and brackets included, if the mark at `at` ends one.
-fn sentence_end(text: &str, start: usize, at: usize, after: usize) -> Option<usize> {
+/// The end of the sentence that begins at `opening`, closing quotes and brackets included, if the mark at `at` ends one.
+fn sentence_end(text: &str, opening: usize, at: usize, after: usize) -> Option<usize> {
     let rest = &text[after..];
     let closers = rest.chars().take_while(|c| matches!(c, '"' | '\'' | '\u{201d}' | '\u{2019}' | ')' | ']' | '\u{bb}'));
     let end = after + closers.map(char::len_utf8).sum::<usize>();
@@ -47,22 +54,27 @@ fn sentence_end(text: &str, start: usize, at: usize, after: usize) -> Option<usi
     if first.is_lowercase() || matches!(first, ',' | ';' | ')') {
         return None;
     }
-    if text.as_bytes()[at] == b'.' && is_abbreviation(text, start, at) {
+    if text.as_bytes()[at] == b'.' && is_abbreviation(text, opening, at) {
         return None;
     }
     Some(end)
 }
 
-fn is_abbreviation(text: &str, start: usize, at: usize) -> bool {
-    let before = &text[start..at];
-    let token =
-        before.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"' | '\u{201c}')).next().unwrap_or("");
+/// Whether the stop at `at` belongs to the word before it. Only the last characters are looked at: a sentence may be as long
+/// as the file.
+fn is_abbreviation(text: &str, opening: usize, at: usize) -> bool {
+    let sentence = text.get(opening..at).unwrap_or("");
+    let window = sentence.char_indices().rev().take(LOOK_BACK_CHARS).last().map_or(0, |(byte, _)| byte);
+    let before = &sentence[window..];
+    let parts = |c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"' | '\u{201c}');
+    let token = before.rsplit(parts).next().unwrap_or("");
     let lower = token.to_lowercase();
     let initial = token.chars().count() == 1 && token.chars().all(char::is_uppercase);
     // A clause number ("1.", "2.3.") at the beginning of its sentence is not a sentence.
     let number = token.len() <= 9 && !token.is_empty() && token.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let opens = before.trim_start().len() == token.len();
-    let word_before = before[..before.len() - token.len()].trim().to_lowercase();
+    let opens = sentence.len() == token.len();
+    // "Section 2. Payment" is one heading, also where words of another stand before it.
+    let word_before = before[..before.len() - token.len()].trim_end().rsplit(parts).next().unwrap_or("").to_lowercase();
     let named =
         matches!(word_before.as_str(), "section" | "article" | "clause" | "chapter" | "schedule" | "annex" | "part");
     (number && (opens || named)) || initial || ABBREVIATIONS.contains(&lower.as_str())
@@ -88,7 +100,7 @@ pub(super) fn halve(text: &str, tokens_max: usize, count: &dyn Fn(&str) -> usize
         if piece.trim().is_empty() {
             continue;
         }
-        match (count(piece) > tokens_max).then(|| middle_cut(piece)).flatten() {
+        match (piece.len() > COUNTED_BYTES_MAX || count(piece) > tokens_max).then(|| middle_cut(piece)).flatten() {
             Some(cut) => {
                 open.push((start + cut, end));
                 open.push((start, start + cut));
@@ -139,14 +151,15 @@ mod tests {
 
     #[test]
     fn sentences_end_where_readers_end_them() {
-        let rows: [(&str, &[&str]); 7] = [
+        let rows: [(&str, &[&str]); 8] = [
             ("One thing. Another thing.", &["One thing.", "Another thing."]),
             ("Acme Inc. shall pay Mr. Smith. He agrees.", &["Acme Inc. shall pay Mr. Smith.", "He agrees."]),
             ("1. Term. The term is 3.5 years.", &["1. Term.", "The term is 3.5 years."]),
             (
-                "See Section 2. It applies (\"now.\") Then more.",
-                &["See Section 2.", "It applies (\"now.\")", "Then more."],
+                "Article I Section 2. Payment is due (\"now.\") Then more.",
+                &["Article I Section 2. Payment is due (\"now.\")", "Then more."],
             ),
+            ("  12. Fees.  They are due. ", &["12. Fees.", "They are due."]),
             ("At 5 p.m. the office closes.", &["At 5 p.m. the office closes."]),
             ("期間は一年。更新しない。", &["期間は一年。", "更新しない。"]),
             ("  \n ", &[]),

@@ -10,6 +10,9 @@ const HEADING_CHARS_MAX: usize = 120;
 /// Longest heading kept in a path, in characters.
 const TITLE_CHARS_MAX: usize = 160;
 
+/// Bytes of a line that are looked at for a mark.
+const MARK_BYTES_MAX: usize = 200;
+
 /// How well a passage may begin at a unit, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Begins {
@@ -89,7 +92,7 @@ impl Maker<'_> {
                 BlockKind::Header | BlockKind::Footer => self.apart = true,
                 BlockKind::Heading => self.heading(&piece, block.level),
                 BlockKind::Table | BlockKind::Code => self.lines(&piece),
-                BlockKind::TableRow => self.push_all(&piece, &[(0, piece.text.len())], Begins::Row),
+                BlockKind::TableRow => self.row(&piece),
                 BlockKind::ListItem => self.text(&piece, Begins::Item),
                 BlockKind::Paragraph | BlockKind::Note | BlockKind::MailHeader => self.paragraph(&piece),
             }
@@ -106,6 +109,16 @@ impl Maker<'_> {
         self.push_all(piece, &[(0, piece.text.len())], Begins::Heading);
         if let Some(unit) = self.out.get_mut(first) {
             unit.heading = Some(level.max(1));
+        }
+    }
+
+    /// A row of a table. The tabs of empty cells before its first text belong to it, because they say which columns follow.
+    fn row(&mut self, piece: &Stretch<'_>) {
+        let first = self.out.len();
+        self.push_all(piece, &[(0, piece.text.len())], Begins::Row);
+        if let Some(unit) = self.out.get_mut(first) {
+            let lead = &piece.text[..unit.start - piece.at];
+            unit.start -= lead.len() - lead.trim_end_matches('\t').len();
         }
     }
 
@@ -190,7 +203,7 @@ fn leaves(page: &Page) -> Vec<&Block> {
 }
 
 fn mark_at(text: &str) -> Option<Begins> {
-    let line = text.lines().next()?;
+    let line = text[..text.floor_char_boundary(MARK_BYTES_MAX)].lines().next()?;
     match numbering(line) {
         Some(number) if number.style == NumberStyle::Lettered => Some(Begins::Item),
         Some(_) => Some(Begins::Clause),
@@ -254,21 +267,22 @@ pub(super) fn title(text: &str) -> String {
 /// Character offsets of a text as bytes.
 struct ByteIndex<'t> {
     text: &'t str,
+    ascii: bool,
     /// Byte of each 64th character; empty for ASCII.
     marks: Vec<usize>,
 }
 
 impl<'t> ByteIndex<'t> {
     fn new(text: &'t str) -> Self {
-        let marks =
-            if text.is_ascii() { Vec::new() } else { text.char_indices().step_by(64).map(|(byte, _)| byte).collect() };
-        ByteIndex { text, marks }
+        let ascii = text.is_ascii();
+        let marks = if ascii { Vec::new() } else { text.char_indices().step_by(64).map(|(byte, _)| byte).collect() };
+        ByteIndex { text, ascii, marks }
     }
 
     /// The byte of a character; the text's length past its end.
     fn at(&self, char: u32) -> usize {
         let char = char as usize;
-        if self.text.is_ascii() {
+        if self.ascii {
             return char.min(self.text.len());
         }
         let Some(base) = self.marks.get(char / 64) else { return self.text.len() };

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::marks::{NumberStyle, numbering};
 use crate::page::{Block, BlockKind, Page};
 use crate::read::{Fault, Sink};
 
@@ -16,10 +17,14 @@ const EDGE: f32 = 0.14;
 /// How far apart, in points, a running head may stand on two pages.
 const SHIFT: f32 = 6.0;
 
-/// A line at the edge of a page, with numbers made equal.
+/// A line at the edge of a page.
 #[derive(Debug, Clone, PartialEq)]
 struct Edge {
+    /// What is compared with other pages: with its numbers where they tell divisions apart ("Schedule 1", "Schedule 2"), with
+    /// numbers made equal where they count pages.
     text: String,
+    /// The line with numbers made equal.
+    shape: String,
     y: f32,
 }
 
@@ -78,17 +83,19 @@ fn edges(page: &Page) -> Vec<Edge> {
 
 fn edge(page: &Page, block: &Block) -> Edge {
     let chars = page.text.chars().skip(block.start as usize).take((block.end - block.start) as usize);
-    let mut text = String::new();
-    for c in chars {
-        if c.is_ascii_digit() {
-            if !text.ends_with('#') {
-                text.push('#');
-            }
-        } else if !c.is_whitespace() {
-            text.extend(c.to_lowercase());
+    let line: String = chars.collect();
+    let (mut raw, mut shape) = (String::new(), String::new());
+    for c in line.chars().filter(|c| !c.is_whitespace()) {
+        raw.extend(c.to_lowercase());
+        if !c.is_ascii_digit() {
+            shape.extend(c.to_lowercase());
+        } else if !shape.ends_with('#') {
+            shape.push('#');
         }
     }
-    Edge { text, y: block.bounds.map_or(0.0, |b| b[1]) }
+    let named = numbering(&line).is_some_and(|number| number.style == NumberStyle::Named);
+    let divides = named || (block.kind == BlockKind::Heading && !is_page_label(&shape));
+    Edge { text: if divides { raw } else { shape.clone() }, shape, y: block.bounds.map_or(0.0, |b| b[1]) }
 }
 
 fn mark(page: &mut Page, others: &[Edge]) {
@@ -97,8 +104,7 @@ fn mark(page: &mut Page, others: &[Edge]) {
             let own = edge(page, block);
             let upper = own.y < page.height / 2.0;
             let again = others.iter().any(|other| other.text == own.text && (other.y - own.y).abs() < SHIFT);
-            let lone_number =
-                own.text == "#" || is_page_of(&own.text) || (own.text.len() <= 5 && own.text.contains('#') && again);
+            let lone_number = is_page_of(&own.shape);
             let kind = if upper { BlockKind::Header } else { BlockKind::Footer };
             (again || lone_number).then_some((index, kind))
         })
@@ -107,6 +113,11 @@ fn mark(page: &mut Page, others: &[Edge]) {
         page.blocks[index].kind = kind;
         page.blocks[index].level = 0;
     }
+}
+
+/// Whether a line with numbers made equal is so short that it can be nothing but a label of a page: "A-#".
+fn is_page_label(shape: &str) -> bool {
+    is_page_of(shape) || (shape.len() <= 5 && shape.contains('#'))
 }
 
 /// "page # of #" and its like in a few languages.

@@ -6,7 +6,7 @@ use super::blocks::{Draft, Style, draft, is_rtl, logical};
 use super::fragments::{ASCENT, DESCENT, Fragment, Frame, Word, degrees, fragments, stands_alone};
 use super::glyphs::{Collected, Glyph, GlyphText};
 use super::order::{Cell, Row, arrange, usual_size};
-use crate::page::{Block, BlockKind, Page, PageOutcome, WordBox};
+use crate::page::{Block, BlockKind, Page, PageOutcome, Remarks, WordBox};
 
 /// Widest gap, in ems, that is a blank in a line that is no row of a table.
 const LINE_GAP: f64 = 3.0;
@@ -14,6 +14,8 @@ const LINE_GAP: f64 = 3.0;
 const DIRECTIONS_MAX: usize = 24;
 /// Share of glyphs without a character above which a page needs optical recognition.
 const UNKNOWN_SHARE_MAX: f64 = 0.4;
+/// Share of glyphs without a character above which a page counts as read in part.
+const UNKNOWN_SHARE_WHOLE: f64 = 0.1;
 /// Share of the page covered by images above which a page with little text needs optical recognition.
 const IMAGE_SHARE: f64 = 0.3;
 /// Number of letters below which a page of images counts as having no text layer.
@@ -26,18 +28,26 @@ pub(super) fn build(number: u32, width: f64, height: f64, collected: &Collected)
     let mut writer = Writer::new();
     let total = collected.glyphs.iter().filter(|g| !g.text.is_blank()).count();
     let unknown = collected.glyphs.iter().filter(|g| g.text == GlyphText::Unknown).count();
-    for (frame, picked) in directions(&collected.glyphs) {
+    let directions = directions(&collected.glyphs);
+    let mut remarks = Remarks::default();
+    if directions.len() > DIRECTIONS_MAX {
+        remarks.missing.push("the page has text in more directions than are read".to_owned());
+    }
+    for (frame, picked) in directions.into_iter().take(DIRECTIONS_MAX) {
         let all = fragments(&collected.glyphs, &picked, frame);
         write_direction(&mut writer, all, frame);
     }
     let mut page = writer.page(number, width as f32, height as f32);
     if collected.overflow {
-        page.problems.push("the page has more glyphs than are read; the rest is left out".to_owned());
+        remarks.missing.push("the page has more glyphs than are read; the rest is left out".to_owned());
     }
     page.outcome = outcome(&page, collected, total, unknown);
     if unknown > 0 && page.outcome == PageOutcome::Text {
-        page.problems.push(format!("{unknown} of {total} glyphs have no known character"));
+        let told = format!("{unknown} of {total} glyphs have no known character");
+        let many = unknown as f64 > UNKNOWN_SHARE_WHOLE * total as f64;
+        if many { remarks.missing.push(told) } else { remarks.notes.push(told) }
     }
+    page.remark(remarks);
     page
 }
 
@@ -49,7 +59,6 @@ fn directions(glyphs: &[Glyph]) -> Vec<(Frame, Vec<usize>)> {
     }
     let mut all: Vec<(i32, Vec<usize>)> = by_angle.into_iter().collect();
     all.sort_by_key(|(angle, picked)| (std::cmp::Reverse(picked.len()), *angle));
-    all.truncate(DIRECTIONS_MAX);
     all.into_iter().map(|(angle, picked)| (Frame::new(angle), picked)).collect()
 }
 

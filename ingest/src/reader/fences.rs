@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreated, RulesetStatus, Scope};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, TargetArch};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
 
-use crate::event::ReadLimits;
+use crate::event::{NO_LANDLOCK, ReadLimits};
 
 /// Open descriptors that the child may have: the three standard ones and a little room.
 const DESCRIPTORS_MAX: u64 = 16;
@@ -52,44 +55,43 @@ fn close_files() -> Option<String> {
         .and_then(RulesetCreated::restrict_self)
         .map(|status| status.ruleset);
     match closed {
-        Ok(RulesetStatus::NotEnforced) => {
-            Some("the kernel has no Landlock; files are closed by system call filter only".to_owned())
-        }
+        Ok(RulesetStatus::NotEnforced) => Some(NO_LANDLOCK.to_owned()),
         Ok(_) => None,
         Err(error) => Some(format!("Landlock could not be set up: {error}")),
     }
 }
 
-/// Puts up the system call filter for all threads of the process.
-pub(super) fn filter_calls() -> Option<String> {
-    let filters = deadly().and_then(|deadly| Ok([deadly, allowed()?]));
-    let filters = match filters {
-        Ok(filters) => filters,
-        Err(error) => return Some(format!("the system call filter could not be built: {error}")),
-    };
-    for filter in &filters {
-        if let Err(error) = seccompiler::apply_filter_all_threads(filter) {
-            return Some(format!("the system call filter could not be set up: {error}"));
-        }
-    }
-    None
+/// Puts up the system call filters for all threads of the process: each as far as it goes, whatever becomes of the other.
+pub(super) fn filter_calls() -> Vec<String> {
+    let filters = [("forbidden", deadly()), ("allowed", allowed(std::process::id()))];
+    filters.into_iter().filter_map(|(what, filter)| filter_of(what, filter)).collect()
 }
 
-fn arch() -> Result<TargetArch, seccompiler::BackendError> {
+fn filter_of(what: &str, filter: Result<BpfProgram, BackendError>) -> Option<String> {
+    let put_up = match filter {
+        Ok(filter) => seccompiler::apply_filter_all_threads(&filter).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    put_up.err().map(|error| format!("the filter of {what} system calls could not be set up: {error}"))
+}
+
+fn arch() -> Result<TargetArch, BackendError> {
     TargetArch::try_from(std::env::consts::ARCH)
 }
 
-fn compile(
-    calls: &[i64],
-    otherwise: SeccompAction,
-    action: SeccompAction,
-) -> Result<BpfProgram, seccompiler::BackendError> {
-    let rules: BTreeMap<i64, Vec<SeccompRule>> = calls.iter().map(|call| (*call, Vec::new())).collect();
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Rules that hold for calls whatever their arguments.
+fn rules(calls: &[i64]) -> Rules {
+    calls.iter().map(|call| (*call, Vec::new())).collect()
+}
+
+fn compile(rules: Rules, otherwise: SeccompAction, action: SeccompAction) -> Result<BpfProgram, BackendError> {
     SeccompFilter::new(rules, otherwise, action, arch()?)?.try_into()
 }
 
 /// Calls that no parser makes by mistake: the process is killed at once.
-fn deadly() -> Result<BpfProgram, seccompiler::BackendError> {
+fn deadly() -> Result<BpfProgram, BackendError> {
     let calls = [
         libc::SYS_socket,
         libc::SYS_socketpair,
@@ -114,11 +116,12 @@ fn deadly() -> Result<BpfProgram, seccompiler::BackendError> {
         libc::SYS_userfaultfd,
         libc::SYS_perf_event_open,
     ];
-    compile(&calls, SeccompAction::Allow, SeccompAction::KillProcess)
+    compile(rules(&calls), SeccompAction::Allow, SeccompAction::KillProcess)
 }
 
-/// Calls that the allocator, the threads already running and the pipe need; all others are refused with EPERM.
-fn allowed() -> Result<BpfProgram, seccompiler::BackendError> {
+/// Calls that the allocator, the threads already running and the pipe need; all others are refused with EPERM. Signals go to
+/// the process `own` alone, which ends itself by one where it aborts.
+fn allowed(own: u32) -> Result<BpfProgram, BackendError> {
     let calls = [
         libc::SYS_read,
         libc::SYS_pread64,
@@ -143,7 +146,6 @@ fn allowed() -> Result<BpfProgram, seccompiler::BackendError> {
         libc::SYS_nanosleep,
         libc::SYS_gettid,
         libc::SYS_getpid,
-        libc::SYS_tgkill,
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
         libc::SYS_rt_sigreturn,
@@ -156,7 +158,10 @@ fn allowed() -> Result<BpfProgram, seccompiler::BackendError> {
         libc::SYS_exit_group,
         libc::SYS_ppoll,
     ];
-    compile(&calls, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
+    let mut rules = rules(&calls);
+    let to_own = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(own))?;
+    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![to_own])?]);
+    compile(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
 
 #[cfg(test)]
@@ -183,6 +188,7 @@ mod tests {
             "write" => format!("{:?}", std::fs::write("/tmp/fence-trial", "x").map_err(|e| e.kind())),
             "socket" => format!("{:?}", std::net::UdpSocket::bind("127.0.0.1:0").map(|_| ())),
             "program" => format!("{:?}", Command::new("/bin/true").status().map_err(|e| e.kind())),
+            "abort" => std::process::abort(),
             "memory" => {
                 let mut bytes: Vec<u8> = Vec::new();
                 format!("{:?}", bytes.try_reserve_exact(600 << 20).is_err())
@@ -225,8 +231,61 @@ mod tests {
         // Sockets end the process; programs are refused before they would, because no process can be made.
         let (socket, _) = run("socket");
         assert_eq!(socket.status.signal(), Some(libc::SIGSYS), "{socket:?}");
+        // A signal to itself, by which a process aborts, goes through.
+        assert_eq!(run("abort").0.status.signal(), Some(libc::SIGABRT));
         let (program, told) = run("program");
         assert!(program.status.signal() == Some(libc::SIGSYS) || told.starts_with("Err("), "{program:?}");
+    }
+
+    /// What a filter says to a call with this first argument.
+    fn verdict(program: &BpfProgram, call: i64, argument: u64) -> u32 {
+        let audit_arch: u32 = if cfg!(target_arch = "aarch64") { 0xc000_00b7 } else { 0xc000_003e };
+        let (mut at, mut value) = (0, 0_u32);
+        for _ in 0..program.len() {
+            let step = &program[at];
+            let taken = match step.code {
+                // Load a word of the call: its number, the architecture, the halves of its first argument.
+                0x20 => {
+                    value = match step.k {
+                        0 => call as u32,
+                        4 => audit_arch,
+                        16 => argument as u32,
+                        20 => (argument >> 32) as u32,
+                        other => panic!("word {other} is loaded"),
+                    };
+                    at += 1;
+                    continue;
+                }
+                0x05 => {
+                    at += 1 + step.k as usize;
+                    continue;
+                }
+                0x06 => return step.k,
+                0x15 => value == step.k,
+                0x25 => value > step.k,
+                0x35 => value >= step.k,
+                other => panic!("instruction {other:#x}"),
+            };
+            at += 1 + usize::from(if taken { step.jt } else { step.jf });
+        }
+        panic!("the filter has no end");
+    }
+
+    #[test]
+    fn signals_reach_the_own_process_alone() {
+        let filter = allowed(4_711).expect("the filter can be built");
+        let (allow, refuse) = (0x7fff_0000, 0x0005_0000 | libc::EPERM as u32);
+        assert_eq!(verdict(&filter, libc::SYS_tgkill, 4_711), allow);
+        assert_eq!(verdict(&filter, libc::SYS_tgkill, 4_712), refuse);
+        assert_eq!(verdict(&filter, libc::SYS_tgkill, 1), refuse);
+        assert_eq!(verdict(&filter, libc::SYS_kill, 4_711), refuse);
+        assert_eq!(verdict(&filter, libc::SYS_read, 1), allow);
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_built_is_told_and_stops_no_other() {
+        let told = filter_of("allowed", Err(BackendError::EmptyRule));
+        assert!(told.is_some_and(|warning| warning.contains("allowed system calls")));
     }
 
     #[expect(clippy::print_stdout, reason = "tests that are passed over say so")]

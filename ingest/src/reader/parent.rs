@@ -317,6 +317,8 @@ impl<'r> Reading<'r> {
                 }
             }
             Frame::Note(Note::Started { format, pages, title }) => {
+                // One more than is read says that there are more; a number nobody can check must reserve nothing.
+                let pages = pages.map(|pages| pages.min(self.limits.pages_max.saturating_add(1)));
                 self.paged = pages.is_some();
                 if !std::mem::replace(&mut self.started, true) {
                     (self.on_event)(ReadEvent::Started { format, pages, title });

@@ -1,6 +1,6 @@
 //! DOCX: what a reader of the document sees.
 
-use cloister_ingest::{BlockKind, FaultCode};
+use cloister_ingest::{BlockKind, FaultCode, PageOutcome};
 
 use crate::make::{archive, blocks, docx, read};
 
@@ -58,6 +58,7 @@ fn insertions_are_text_and_deletions_are_not() {
     let told = read(&docx(body, &[]), "x.docx");
     assert_eq!(told.text(), "The fee is twelve euros, moved here.");
     assert_eq!(told.pages[0].problems.len(), 1, "hidden text is told");
+    assert_eq!(told.pages[0].outcome, PageOutcome::Text, "what is hidden is not missing");
 }
 
 #[test]
@@ -116,5 +117,48 @@ fn hostile_packages_end_with_a_word() {
     assert_eq!(told.text(), "kept");
     assert_eq!(told.pages[0].problems.len(), 1);
 
+    assert!(matches!(&told.pages[0].outcome, PageOutcome::Partial(why) if why.contains("the rest")), "{told:?}");
+
     assert_eq!(read(b"PK\x03\x04 word/ but no archive", "x.docx").code(), Some(FaultCode::Damaged));
+}
+
+#[test]
+fn parts_that_break_off_are_told_as_missing() {
+    let body = "<w:p><w:r><w:t>Rent</w:t><w:footnoteReference w:id=\"2\"/></w:r></w:p>";
+    let note = |text: &str| format!("<w:footnote w:id=\"2\"><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:footnote>");
+    let long = note("nine hundred ").replace("nine hundred ", &"<w:t>nine hundred </w:t>".repeat(2_000));
+    let rows: [(&str, &str, Option<&str>); 5] = [
+        ("footnotes", &note("Nine hundred."), None),
+        ("footnotes", "<w:footnote w:id=\"2\"><w:p>", Some("footnotes: ")),
+        ("footnotes", &long, Some("the ends of 1 ")),
+        ("numbering", "<w:abstractNum <", Some("numbers of clauses")),
+        ("styles", "<w:style <", None),
+    ];
+    for (part, xml, missing) in rows {
+        let told = read(&docx(body, &[(part, xml)]), "x.docx");
+        assert!(told.text().starts_with("Rent"), "{told:?}");
+        match (&told.pages[0].outcome, missing) {
+            (PageOutcome::Text, None) => {}
+            (PageOutcome::Partial(why), Some(missing)) => assert!(why.contains(missing), "{part}: {why}"),
+            (other, _) => panic!("{part}: {other:?}"),
+        }
+    }
+    let cut = "<w:document xmlns:w=\"x\"><w:body><w:p><w:r><w:t>kept</w:t></w:r></w:p>";
+    let told = read(&archive(&[("word/document.xml", cut.as_bytes())]), "x.docx");
+    assert!(matches!(&told.pages[0].outcome, PageOutcome::Partial(why) if why.contains("ends within")), "{told:?}");
+}
+
+#[test]
+fn cells_keep_their_columns() {
+    let cell = |properties: &str, text: &str| format!("<w:tc><w:tcPr>{properties}</w:tcPr>{}</w:tc>", p("", text));
+    let body = format!(
+        "<w:tbl><w:tr>{}{}{}</w:tr><w:tr>{}{}</w:tr><w:tr><w:trPr><w:gridBefore w:val=\"1\"/></w:trPr>{}</w:tr></w:tbl>",
+        cell("", ""),
+        cell("", "2023"),
+        cell("", "2022"),
+        cell("<w:gridSpan w:val=\"2\"/>", "Both"),
+        cell("", "90"),
+        cell("", "later"),
+    );
+    assert_eq!(read(&docx(&body, &[]), "x.docx").text(), "\t2023\t2022\nBoth\t\t90\n\tlater");
 }

@@ -1,6 +1,6 @@
 //! HTML, Markdown, plain text, and what a file is.
 
-use cloister_ingest::{BlockKind, FaultCode, Format, detect};
+use cloister_ingest::{BlockKind, FaultCode, Format, PageOutcome, detect};
 
 use crate::make::{archive, blocks, piece, read};
 
@@ -66,6 +66,10 @@ fn html_that_nests_or_sprawls_without_end_is_refused() {
     assert_eq!(read(deep.as_bytes(), "x.html").code(), Some(FaultCode::Limit));
     let sprawling = format!("<html><body {}>", "abcdefgh=1 ".repeat(60_000));
     assert_eq!(read(sprawling.as_bytes(), "x.html").code(), Some(FaultCode::Limit));
+    let inner = format!("<html><body><p>above</p>{}below", "<div>".repeat(5_000));
+    let told = read(inner.as_bytes(), "x.html");
+    assert_eq!(told.text(), "above");
+    assert!(matches!(&told.pages[0].outcome, PageOutcome::Partial(why) if why.contains("deeper")));
     let flat = format!("<html><body>{}", "<p>x".repeat(20_000));
     assert_eq!(read(flat.as_bytes(), "x.html").pages.len(), 1);
 }
@@ -102,14 +106,24 @@ fn files_are_told_by_their_bytes() {
     let word = archive(&[("word/document.xml", b"<x/>")]);
     let mut sealed = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec();
     sealed.extend("EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes));
-    let rows: [(&[u8], &str, Format); 15] = [
+    let rows: [(&[u8], &str, Format); 27] = [
         (b"%PDF-1.4 ...", "letter.docx", Format::Pdf),
         (&word, "letter.pdf", Format::Docx),
         (&sheet, "letter.docx", Format::Unsupported("a spreadsheet (XLSX)")),
         (&sealed, "letter.docx", Format::Sealed),
         (b"<!-- hi --><!doctype HTML><p>x", "a.txt", Format::Html),
         (b"<html><body>", "a.md", Format::Html),
-        (b"From: a@example.org\r\nSubject: hi\r\n\r\ntext", "a.txt", Format::Mail),
+        (b"From: a@example.org\r\nSubject: hi\r\n\r\ntext", "a.EML", Format::Mail),
+        (b"From: a@example.org\r\nSubject: hi\r\n\r\ntext", "a.txt", Format::Text),
+        (b"From: a@example.org\r\nSubject: hi\r\nMIME-Version: 1.0\r\n\r\ntext", "a.txt", Format::Mail),
+        (b"GGUF is a file format.", "a.txt", Format::Text),
+        (b"ID3 tags, explained", "a.txt", Format::Text),
+        (b"BZh!", "a.txt", Format::Text),
+        (b"Rar! said the lion.", "a.txt", Format::Text),
+        (b"RIFF and raff, ftyp", "a.txt", Format::Text),
+        (b"GGUF\x03\0\0\0\x10", "a.txt", Format::Unsupported("a language model")),
+        (b"Rar!\x1a\x07\x01\0", "a.txt", Format::Unsupported("a RAR archive")),
+        (b"OggS\0\x02", "a.txt", Format::Unsupported("sound")),
         (b"From: here to there\nis a long way: that is a text", "a.eml", Format::Text),
         (b"# heading", "A.MD", Format::Markdown),
         (b"# heading", "a.txt", Format::Text),
@@ -131,4 +145,11 @@ fn files_are_told_by_their_bytes() {
     assert_eq!(read(&sealed, "x.docx").code(), Some(FaultCode::Encrypted));
     assert_eq!(read(b"", "x.txt").code(), Some(FaultCode::Empty));
     assert_eq!(read(&sheet, "x.txt").code(), Some(FaultCode::Unsupported));
+}
+
+#[test]
+fn html_cells_keep_their_columns() {
+    let page = "<html><body><table><tr><td></td><th>2023<th>2022</tr><tr><td>Revenue<td>100<td>90</tr>\
+        <tr><td colspan=2>Both<td>x</tr></table>";
+    assert_eq!(read(page.as_bytes(), "x.html").text(), "\t2023\t2022\nRevenue\t100\t90\nBoth\t\tx");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use cloister_ingest::{BlockKind, ReadLimits};
+use cloister_ingest::{BlockKind, PageOutcome, ReadLimits};
 
 use crate::make::{blocks, read, read_with};
 
@@ -58,6 +58,8 @@ fn attachments_stop_at_the_limit_and_that_is_told() {
     let told = read_with(MAIL.as_bytes(), "x.eml", &limits);
     assert_eq!(told.attachments.len(), 1);
     assert!(told.pages[0].problems.iter().any(|p| p.contains("Forwarded.eml")));
+    assert!(matches!(&told.pages[0].outcome, PageOutcome::Partial(why) if why.contains("Forwarded.eml")));
+    assert_eq!(read(MAIL.as_bytes(), "x.eml").pages[0].outcome, PageOutcome::Text);
 }
 
 #[test]
@@ -69,4 +71,17 @@ fn nesting_without_end_comes_to_an_end() {
     mail.push_str("\ninnermost");
     let told = read(mail.as_bytes(), "x.eml");
     assert_eq!(told.pages.len() + usize::from(told.fault.is_some()), 1);
+}
+
+#[test]
+fn a_memo_keeps_all_its_lines_and_a_mail_its_date() {
+    let memo = "TO: All staff\nFROM: The board\nDATE: 3 May\nRE: The pond\nSUBJECT: Fish\n\nIt is deep.";
+    let told = read(memo.as_bytes(), "memo.txt");
+    assert_eq!((told.format.as_str(), told.text()), ("text", memo));
+    let mail = "From: a@example.org\nDate: the third of May\nSubject: s\n\nText";
+    for (name, bytes) in [("x.eml", mail.to_owned()), ("x", format!("Message-ID: <1@example.org>\n{mail}"))] {
+        let told = read(bytes.as_bytes(), name);
+        assert_eq!(told.format, "mail", "{name}");
+        assert!(told.text().contains("Date: the third of May\n"), "{}", told.text());
+    }
 }

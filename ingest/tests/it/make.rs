@@ -12,6 +12,7 @@ use zip::write::SimpleFileOptions;
 pub(crate) struct Told {
     pub(crate) format: String,
     pub(crate) title: Option<String>,
+    pub(crate) announced: Option<u32>,
     pub(crate) pages: Vec<Page>,
     pub(crate) failed_pages: Vec<(u32, FaultCode)>,
     pub(crate) attachments: Vec<(String, Vec<u8>)>,
@@ -23,8 +24,9 @@ impl Told {
     pub(crate) fn take(&mut self, event: ReadEvent) {
         assert!(self.fault.is_none() && self.finished.is_none(), "nothing comes after the end: {event:?}");
         match event {
-            ReadEvent::Started { format, title, .. } => {
+            ReadEvent::Started { format, pages, title } => {
                 self.format = format;
+                self.announced = pages;
                 self.title = title;
             }
             ReadEvent::Page(page) => self.pages.push(page),

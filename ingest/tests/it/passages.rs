@@ -1,6 +1,11 @@
 //! Passages: what they cover, where they begin, which headings stand above them.
 
-use cloister_ingest::{Block, BlockKind, CutOptions, PAGE_SEPARATOR, Page, Passage, canonical_text, cut};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use cloister_ingest::{
+    Block, BlockKind, CutOptions, IngestError, PAGE_SEPARATOR, Page, Passage, canonical_text, cut as cut_until,
+};
 use proptest::prelude::*;
 
 use crate::make::read;
@@ -11,6 +16,10 @@ fn words(text: &str) -> usize {
 
 fn options(target: usize, max: usize, min: usize) -> CutOptions {
     CutOptions { tokens_target: target, tokens_max: max, tokens_min: min }
+}
+
+fn cut(pages: &[Page], options: &CutOptions, count: &dyn Fn(&str) -> usize) -> Vec<Passage> {
+    cut_until(pages, options, count, &|| false).expect("nobody stops it")
 }
 
 fn cut_text(text: &str, target: usize, max: usize) -> Vec<Passage> {
@@ -200,5 +209,62 @@ fn rows_of_a_table_are_not_torn() {
     }
     for passage in cut(&[Page::flowing(1, text, blocks)], &options(40, 50, 10), &words) {
         assert!(passage.text.starts_with("Item ") && passage.text.ends_with(".00"), "{}", passage.text);
+    }
+}
+
+#[test]
+fn a_row_that_begins_with_an_empty_cell_keeps_its_columns() {
+    let text = "\t2023\t2022\nRevenue\t100\t90".to_owned();
+    let row = |start, end| Block { kind: BlockKind::TableRow, level: 0, start, end, bounds: None };
+    let blocks =
+        vec![Block { kind: BlockKind::Table, level: 0, start: 0, end: 25, bounds: None }, row(0, 10), row(11, 25)];
+    let passages = cut(&[Page::flowing(1, text.clone(), blocks)], &options(300, 350, 60), &words);
+    assert_eq!((passages.len(), passages[0].start, &passages[0].text), (1, 0, &text));
+}
+
+#[test]
+fn texts_made_to_be_slow_are_cut_in_time() {
+    let length = 1 << 20;
+    let heading = "TITLE IN CAPITALS\n\n";
+    let rows = [
+        ("initials on a line", "A. ".repeat(length / 3)),
+        ("short sentences on a line", "Ab. ".repeat(length / 4)),
+        ("one sentence of words", "word ".repeat(length / 5)),
+        ("no blank at all", "0f".repeat(length / 2)),
+        ("stops alone", ".".repeat(length)),
+        ("headings alone", heading.repeat(length / heading.len())),
+        ("blanks after stops", format!("A.{}", " ".repeat(8)).repeat(length / 10)),
+    ];
+    for (what, text) in rows {
+        let pages = read(text.as_bytes(), "x.txt").pages;
+        let since = Instant::now();
+        let passages = cut(&pages, &CutOptions::default(), &words);
+        assert!(since.elapsed() < Duration::from_secs(2), "{what}: {:?}", since.elapsed());
+        assert!(passages.iter().all(|p| p.text.len() <= 1 << 16), "{what}");
+    }
+}
+
+#[test]
+fn blocks_without_number_are_found_in_time() {
+    let text = "ab\n\n".repeat(1 << 18);
+    let pages = read(text.as_bytes(), "x.txt").pages;
+    assert_eq!(pages[0].blocks.len(), 1 << 18);
+    let since = Instant::now();
+    assert!(!cut(&pages, &CutOptions::default(), &words).is_empty());
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+}
+
+#[test]
+fn cutting_ends_when_it_is_stopped() {
+    let pages = read("One sentence. Another one. ".repeat(10_000).as_bytes(), "x.txt").pages;
+    for patience in [0, 1, 100, 30_000] {
+        let asked = Cell::new(0);
+        let stop = || {
+            asked.set(asked.get() + 1);
+            asked.get() > patience
+        };
+        let result = cut_until(&pages, &CutOptions::default(), &words, &stop);
+        assert!(matches!(result, Err(IngestError::Cancelled)), "{patience}");
+        assert_eq!(asked.get(), patience + 1, "nobody is asked again once he said yes");
     }
 }

@@ -177,3 +177,28 @@ fn hidden_and_outside_text_does_not_stand_in_the_way() {
         "q 0 0 300 400 re W n BT /F1 10 Tf 72 700 Td (invisible) Tj ET Q BT /F1 10 Tf 72 600 Td (visible) Tj ET";
     assert_eq!(one(PdfPage::new(content)).text, "visible");
 }
+
+#[test]
+fn titles_with_numbers_at_the_tops_of_pages_are_no_running_heads() {
+    let pages: Vec<PdfPage> = (1..=4)
+        .map(|n| {
+            PdfPage::new(show(&[
+                (72.0, 780.0, 7.0, "Exhibit 10.1"),
+                (72.0, 755.0, 10.0, &format!("Schedule {n}")),
+                (72.0, 725.0, 18.0, &format!("Delivery plan {n}")),
+                (72.0, 600.0, 10.0, &format!("What page {n} has to say is not what the others say, number {n}.")),
+                (300.0, 30.0, 9.0, &format!("Page {n} of 4")),
+            ]))
+        })
+        .collect();
+    let told = read(&pdf(&pages), "x.pdf");
+    for page in &told.pages {
+        let found = blocks(page);
+        let kind = |text: &str| found.iter().find(|(_, own)| own.starts_with(text)).map(|(kind, _)| *kind);
+        for title in ["Schedule", "Delivery plan"] {
+            assert!(!matches!(kind(title), None | Some(BlockKind::Header)), "{title}: {found:?}");
+        }
+        assert_eq!(kind("Exhibit 10.1"), Some(BlockKind::Header), "the same on every page: {found:?}");
+        assert_eq!(kind("Page "), Some(BlockKind::Footer), "{found:?}");
+    }
+}

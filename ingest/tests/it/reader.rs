@@ -94,6 +94,12 @@ fn children_that_misbehave_end_in_a_fault() {
 }
 
 #[test]
+fn pages_that_nobody_counted_are_not_believed() {
+    let (told, _) = read_misbehaving("boasts", ReadLimits { pages_max: 50, ..limits() });
+    assert_eq!((told.announced, told.finished), (Some(51), Some(50)));
+}
+
+#[test]
 fn a_child_that_hangs_is_ended_in_time() {
     let since = Instant::now();
     let (told, report) = read_misbehaving("hangs", ReadLimits { page_ms: 200, ..limits() });

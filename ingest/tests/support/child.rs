@@ -18,6 +18,10 @@ fn main() -> ExitCode {
         "dies" => return ExitCode::from(3),
         "dies-within-a-frame" => write(&[2, 200, 0, 0, 0, 0, 0, 0, 0, b'{']),
         "lies" => pages(&[1], |_| Page::flowing(9, "a page that never began".to_owned(), Vec::new())),
+        "boasts" => {
+            frame(1, &json!({"started": {"format": "pdf", "pages": 4_000_000_000_u32, "title": null}}));
+            frame(1, &json!({"finished": {"pages": 4_000_000_000_u32}}));
+        }
         "breaks-at-2" => breaks_at_2(),
         "hangs-at-2" => hangs_at_2(),
         _ => return ExitCode::from(reader_main(&std::env::args().next_back().unwrap_or_default()) as u8),

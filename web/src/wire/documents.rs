@@ -106,9 +106,9 @@ pub struct Documents {
 pub struct LedgerRow {
     /// Page from 1.
     pub page: u32,
-    /// text, empty, needs_ocr, failed or skipped.
+    /// text, ocr, empty, partial (read in part), failed or skipped.
     pub outcome: String,
-    /// Why, when it is not text.
+    /// Why, when it is a gap.
     pub reason: Option<String>,
     /// Words on the page.
     pub words: u32,
