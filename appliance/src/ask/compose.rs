@@ -78,13 +78,14 @@ impl Reader<'_> {
             .map(|(place, text)| Quote { passage: &passages[place.passage], text })
             .collect();
         let (raw, first_token) = self.generate(&quotes, on_text)?;
+        let abouts: Vec<String> = quotes.iter().map(|quote| about(quote.passage)).collect();
         let sources: Vec<Source<'_>> = places
             .iter()
-            .zip(&excerpts)
-            .map(|(place, text)| {
+            .zip(excerpts.iter().zip(&abouts))
+            .map(|(place, (text, about))| {
                 let offset = place.excerpt.start;
                 let hint = place.sentence.start.saturating_sub(offset)..place.sentence.end.saturating_sub(offset);
-                Source { text, passage: place.passage, offset, hint }
+                Source { text, about, passage: place.passage, offset, hint }
             })
             .collect();
         let mut written = Written { sifted: Sifted::default(), first_token, verbatim: false, raw };
@@ -126,6 +127,11 @@ impl Reader<'_> {
         self.counts.new += generation.tokens.len();
         Ok((whole_sentences(&generation), first))
     }
+}
+
+/// What says of which thing a passage speaks: its document's name and the headings above it.
+fn about(passage: &Passage) -> String {
+    format!("{}\n{}", passage.name, super::heading_line(&passage.heading_path))
 }
 
 /// The text without a last sentence that was cut off by the limit.

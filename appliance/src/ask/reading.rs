@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
     /// The sequence after passage and question; `None` when they do not fit into the context.
     fn read(&mut self, passage: &Passage, neighbour: Option<&Sequence>) -> Result<Option<Sequence>> {
         let heading = super::heading_line(&passage.heading_path);
-        let messages = prompt::reader(&heading, &passage.text, self.question);
+        let messages = prompt::reader(&passage.name, &heading, &passage.text, self.question);
         let tokens = self.encode(&messages)?;
         if tokens.len() + CONTEXT_RESERVE > self.loaded.generator.context_tokens() {
             return Ok(None);

@@ -95,13 +95,18 @@ const GENERIC: &[&str] = &[
     "the",
 ];
 
+/// Whether a word in normal form names a kind of thing or a role.
+pub(crate) fn is_generic(word: &str) -> bool {
+    GENERIC.contains(&word)
+}
+
 fn name_at(sentence: &str, words: &[Word<'_>], at: usize) -> Option<Fact> {
     let word = &words[at];
     if !word.text.chars().next().is_some_and(char::is_uppercase) {
         return None;
     }
     let normal = normal(word.text);
-    if is_stop(&normal) || GENERIC.contains(&normal.as_str()) || (normal.chars().count() < 2) {
+    if is_stop(&normal) || is_generic(&normal) || (normal.chars().count() < 2) {
         return None;
     }
     Some(if begins_sentence(sentence, words, at) { Fact::First(normal) } else { Fact::Name(normal) })

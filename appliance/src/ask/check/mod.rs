@@ -7,6 +7,7 @@ mod marks;
 mod numbers;
 mod sentences;
 mod sift;
+mod subject;
 mod words;
 
 pub(crate) use align::content_words;

@@ -5,12 +5,15 @@ use std::ops::Range;
 use super::align::{Aligned, SUPPORT_MIN, Sought};
 use super::facts::{Ground, missing};
 use super::marks::{Marked, take_apart};
+use super::subject::claim;
 
 /// A text sentences may rest on: all or part of a stored passage.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Source<'a> {
     /// The text.
     pub(crate) text: &'a str,
+    /// Name of its document and the headings above it.
+    pub(crate) about: &'a str,
     /// Which passage of the evidence it is from.
     pub(crate) passage: usize,
     /// Offset of its first character in that passage.
@@ -76,13 +79,15 @@ fn split_stop(sentence: &str) -> (&str, &str) {
 pub(crate) fn sift(answer: &str, question: &str, sources: &[Source<'_>]) -> Sifted {
     let mut out = Sifted::default();
     let mut said: Vec<String> = Vec::new();
+    let about = sources.iter().map(|source| source.about).collect::<Vec<_>>().join("\n");
     for sentence in take_apart(answer) {
         // Small models say a thing twice.
         if said.contains(&sentence.text) {
             continue;
         }
         said.push(sentence.text.clone());
-        match rest_on(&sentence, question, sources) {
+        let claim = Marked { text: claim(&sentence.text, question, &about), marks: sentence.marks };
+        match rest_on(&claim, question, sources) {
             Some(quotes) => out.push(&sentence.text, &quotes),
             None => out.withheld += 1,
         }
@@ -137,12 +142,16 @@ mod tests {
     use super::*;
 
     const TERM: &str = "The term is two (2) years from January 5, 2020. Acme Corp. may renew it.";
+    const ABOUT: &str = "acme-services.pdf";
     const LAW: &str = "Heading. This contract is governed by the laws of Delaware.";
 
     fn check(answer: &str, text: &str, quotes: &[&str], withheld: u32) {
         let texts = [TERM, LAW];
-        let sources: Vec<Source<'_>> =
-            texts.iter().enumerate().map(|(passage, text)| Source { text, passage, offset: 0, hint: 0..0 }).collect();
+        let sources: Vec<Source<'_>> = texts
+            .iter()
+            .enumerate()
+            .map(|(passage, text)| Source { text, about: ABOUT, passage, offset: 0, hint: 0..0 })
+            .collect();
         let found = sift(answer, "What does the contract say?", &sources);
         let taken: Vec<String> = found.quotes.iter().map(|quote| slice(texts[quote.passage], &quote.range)).collect();
         assert_eq!((found.text.as_str(), found.withheld), (text, withheld), "{answer}");
@@ -194,8 +203,11 @@ mod tests {
     #[test]
     fn a_source_may_be_part_of_a_passage() {
         let text = &LAW[9..];
-        let found =
-            sift("The laws of Delaware govern it [1].", "", &[Source { text, passage: 3, offset: 9, hint: 0..0 }]);
+        let found = sift(
+            "The laws of Delaware govern it [1].",
+            "",
+            &[Source { text, about: "", passage: 3, offset: 9, hint: 0..0 }],
+        );
         assert_eq!(found.quotes, [Quoted { passage: 3, range: 9..9 + text.chars().count() }]);
     }
 }
