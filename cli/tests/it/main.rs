@@ -4,10 +4,12 @@
 
 mod answers;
 mod audit;
+mod batches;
 mod documents;
 mod extract;
 mod kills;
 mod people;
+mod pipes;
 mod serve;
 mod support;
 mod usage;
