@@ -108,6 +108,8 @@ pub(crate) enum DataCommand {
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Figures of search and answers over a file of questions with known answers
+    Eval(EvalArgs),
     /// Check the installation
     Doctor,
     /// `bench search`, which [`Cli::read`] puts here
@@ -439,6 +441,28 @@ pub(crate) struct BenchSearchArgs {
     pub(crate) queries: PathBuf,
     #[arg(long, default_value_t = 5)]
     pub(crate) runs: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// Questions with their answers and where these stand, a line {id, question, answerable, answers, gold, scope} each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gold: PathBuf,
+    /// The collection; all when left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) collection: Option<String>,
+    /// Search and answer each question; this is the default
+    #[arg(long, conflicts_with = "search_only")]
+    pub(crate) answers: bool,
+    /// Search alone: no model answers, and the figures of answers stay empty
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) search_only: bool,
+    /// Model that answers: catalogue id or path
+    #[arg(long, value_name = "M")]
+    pub(crate) model: Option<String>,
+    /// Where to write what was found and answered, a line a question
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod bundle;
 mod documents;
+mod eval;
 mod extract;
 mod ingest;
 mod models;
@@ -52,6 +53,7 @@ pub(crate) fn data(command: &DataCommand, appliance: &Arc<Appliance>, ctx: &mut 
         DataCommand::User(command) => people::user(command, appliance, ctx),
         DataCommand::Key(command) => people::key(command, appliance, ctx),
         DataCommand::Audit(command) => audit::run(command, appliance, ctx),
+        DataCommand::Eval(args) => eval::run(args, appliance, ctx),
         DataCommand::BenchSearch(args) => bench::search(args, appliance, ctx),
         DataCommand::Doctor => checks(&appliance.doctor(), ctx),
     }

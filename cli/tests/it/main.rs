@@ -6,6 +6,7 @@ mod answers;
 mod audit;
 mod batches;
 mod documents;
+mod eval;
 mod extract;
 mod kills;
 mod people;

@@ -25,6 +25,8 @@ fn wrong_usage_ends_with_2_and_says_so_on_standard_error() {
     check(&["search", "--limit", "201", "word"], 2);
     check(&["search", "--limit", "0", "word"], 2);
     check(&["ask", "--passages", "21", "what?"], 2);
+    check(&["eval", "--collection", "a"], 2);
+    check(&["eval", "--gold", "g.jsonl", "--search-only", "--answers"], 2);
 }
 
 #[test]
@@ -45,5 +47,6 @@ fn what_is_not_there_is_a_failure_and_not_wrong_usage() {
     home.run(&["document", "text", "missing.txt"]).ended(1).says("missing.txt").says("`cloister document list`");
     home.run(&["user", "disable", "nobody"]).ended(1).says("nobody").says("hint: see `cloister user list`");
     home.run(&["key", "revoke", "nothing"]).ended(1).says("nothing").says("hint: see `cloister key list`");
+    home.run(&["eval", "--gold", "missing.jsonl"]).ended(1).says("missing.jsonl");
     home.run(&["search", "--queries", "missing.jsonl"]).ended(1).says("missing.jsonl");
 }
