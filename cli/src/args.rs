@@ -1,9 +1,11 @@
 //! The words of the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// A private document appliance: documents go in, cited answers come out, nothing leaves the machine.
 #[derive(Debug, Parser)]
@@ -13,6 +15,27 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The command line from its words, the program's name first.
+    pub(crate) fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let mut cli = Self::try_parse_from(words)?;
+        if let Command::Bench(BenchCommand::Search(args)) = cli.command {
+            cli.command = Command::Data(DataCommand::BenchSearch(args));
+        }
+        Ok(cli)
+    }
+}
+
+/// Passages of one search at most; the appliance would cut what is above.
+const SEARCH_PASSAGES_MAX: u64 = 200;
+/// Passages that the model reads at most; likewise.
+const READ_PASSAGES_MAX: u64 = 20;
+
+/// A number from 1 to `max`.
+fn count(max: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=max)
 }
 
 /// Options of every command.
@@ -85,8 +108,13 @@ pub(crate) enum DataCommand {
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Figures of search and answers over a file of questions with known answers
+    Eval(EvalArgs),
     /// Check the installation
     Doctor,
+    /// `bench search`, which [`Cli::read`] puts here
+    #[command(skip)]
+    BenchSearch(BenchSearchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -127,8 +155,8 @@ pub(crate) struct SearchArgs {
     /// The collection; all when left out
     #[arg(long, value_name = "NAME")]
     pub(crate) collection: Option<String>,
-    /// Passages wanted
-    #[arg(long, default_value_t = 10)]
+    /// Passages wanted, at most 200
+    #[arg(long, default_value_t = 10, value_parser = count(SEARCH_PASSAGES_MAX))]
     pub(crate) limit: usize,
     #[arg(long, value_enum, default_value_t = Mode::Hybrid)]
     pub(crate) mode: Mode,
@@ -153,9 +181,9 @@ pub(crate) struct AskArgs {
     /// Stay within these documents
     #[arg(long = "document", value_name = "NAME_OR_ID")]
     pub(crate) documents: Vec<String>,
-    /// Passages that the model reads [default: 6]
-    #[arg(long, default_value_t = 0, hide_default_value = true)]
-    pub(crate) passages: usize,
+    /// Passages that the model reads, at most 20 [default: 6]
+    #[arg(long, value_parser = count(READ_PASSAGES_MAX))]
+    pub(crate) passages: Option<usize>,
     /// Questions from a file, a line {id, collection, question, documents} each
     #[arg(long, value_name = "FILE", conflicts_with = "question")]
     pub(crate) questions: Option<PathBuf>,
@@ -165,10 +193,11 @@ pub(crate) struct AskArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DocumentCommand {
-    /// List the documents of a collection
+    /// List documents
     List {
+        /// The collection; all when left out
         #[arg(long, value_name = "NAME")]
-        collection: String,
+        collection: Option<String>,
     },
     /// One document with its page ledger, versions and names
     Show(DocumentArgs),
@@ -261,8 +290,9 @@ pub(crate) enum AuditCommand {
         /// Only records behind this number
         #[arg(long)]
         after: Option<u64>,
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        /// At most so many [default: all]
+        #[arg(long, value_parser = count(u64::MAX))]
+        limit: Option<usize>,
         #[arg(long)]
         action: Option<String>,
         #[arg(long)]
@@ -284,6 +314,7 @@ pub(crate) enum AuditCommand {
     },
     /// Verify the log, or an export alone
     Verify {
+        /// An export [default: this installation's log]
         file: Option<PathBuf>,
         /// The key to check with [default: this installation's]
         #[arg(long, value_name = "FILE")]
@@ -393,13 +424,7 @@ pub(crate) enum BenchCommand {
         runs: usize,
     },
     /// Queries answered a second
-    Search {
-        /// A line {id, collection, query, documents} each
-        #[arg(long, value_name = "F")]
-        queries: PathBuf,
-        #[arg(long, default_value_t = 5)]
-        runs: usize,
-    },
+    Search(BenchSearchArgs),
     /// Pages read a second, the reader child included
     Extract {
         #[arg(required = true, value_name = "FILE")]
@@ -407,6 +432,37 @@ pub(crate) enum BenchCommand {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchSearchArgs {
+    /// A line {id, collection, query, documents} each
+    #[arg(long, value_name = "F")]
+    pub(crate) queries: PathBuf,
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// Questions with their answers and where these stand, a line {id, question, answerable, answers, gold, scope} each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gold: PathBuf,
+    /// The collection; all when left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) collection: Option<String>,
+    /// Search and answer each question; this is the default
+    #[arg(long, conflicts_with = "search_only")]
+    pub(crate) answers: bool,
+    /// Search alone: no model answers, and the figures of answers stay empty
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) search_only: bool,
+    /// Model that answers: catalogue id or path
+    #[arg(long, value_name = "M")]
+    pub(crate) model: Option<String>,
+    /// Where to write what was found and answered, a line a question
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -492,7 +548,6 @@ pub(crate) enum BundleCommand {
 /// A line of `search --queries`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct QueryLine {
-    pub(crate) id: serde_json::Value,
     #[serde(default)]
     pub(crate) collection: Option<String>,
     pub(crate) query: String,
@@ -503,7 +558,6 @@ pub(crate) struct QueryLine {
 /// A line of `ask --questions`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct QuestionLine {
-    pub(crate) id: serde_json::Value,
     #[serde(default)]
     pub(crate) collection: Option<String>,
     pub(crate) question: String,
@@ -512,8 +566,7 @@ pub(crate) struct QuestionLine {
 }
 
 /// A line with a text.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct TextLine {
-    pub(crate) id: serde_json::Value,
     pub(crate) text: String,
 }

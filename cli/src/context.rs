@@ -1,16 +1,12 @@
 //! What a command is given: where to write, from where to read, who asks.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use cloister_appliance::airgap::models::catalogue;
 use cloister_appliance::{Caller, CancelFlag};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-/// Bytes that a line of an input file may have.
-const LINE_BYTES_MAX: usize = 16 << 20;
 
 /// How a command ended, short of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +29,25 @@ impl Outcome {
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// Whoever read our output has gone, as `head` does: no reason to complain. Made only where our own output is written, so that no
+/// other broken pipe is taken for it.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub(crate) struct ReaderGone;
+
+/// The outcome of writing to our own output.
+pub(crate) fn written(outcome: io::Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        other => other.context("cannot write the output"),
+    }
+}
+
+/// The error of work that was given up because nobody reads what it says: then [`ReaderGone`] is no longer silent.
+pub(crate) fn given_up(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<ReaderGone>() { anyhow::anyhow!("cancelled, the rest was not done: {ReaderGone}") } else { error }
+}
+
 /// The surroundings of a command, at a terminal or behind the socket of a server.
 pub(crate) struct Context<'a> {
     /// Where results go.
@@ -40,13 +55,15 @@ pub(crate) struct Context<'a> {
     /// Where everything else goes.
     pub(crate) stderr: &'a mut dyn Write,
     /// What the caller sends in.
-    pub(crate) stdin: &'a mut dyn Read,
+    pub(crate) stdin: Box<dyn Read + 'a>,
     /// Where relative paths start.
     pub(crate) cwd: PathBuf,
     /// One JSON object a line.
     pub(crate) json: bool,
     /// A person looks on: progress is shown.
     pub(crate) terminal: bool,
+    /// Threads where work is parallel.
+    pub(crate) threads: usize,
     /// Set when the caller is gone.
     pub(crate) cancel: CancelFlag,
     /// The operator on this machine.
@@ -59,18 +76,21 @@ impl Context<'_> {
         self.cwd.join(path)
     }
 
+    /// Writes to the results, as it is.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        written(self.stdout.write_all(bytes).and_then(|()| self.stdout.flush()))
+    }
+
     /// Writes one JSON line of results.
     pub(crate) fn line(&mut self, value: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_vec(value)?;
         text.push(b'\n');
-        self.stdout.write_all(&text)?;
-        Ok(self.stdout.flush()?)
+        self.put(&text)
     }
 
     /// Writes a line for people to the results.
     pub(crate) fn say(&mut self, text: impl AsRef<str>) -> Result<()> {
-        writeln!(self.stdout, "{}", printable(text.as_ref()))?;
-        Ok(self.stdout.flush()?)
+        self.put(format!("{}\n", printable(text.as_ref())).as_bytes())
     }
 
     /// Writes a line beside the results.
@@ -84,11 +104,11 @@ impl Context<'_> {
         if self.json { self.line(value) } else { self.say(text()) }
     }
 
-    /// The lines of a JSON Lines file, each with its number; a line that cannot be read is an error of its own.
-    pub(crate) fn lines<T: DeserializeOwned>(&self, path: &Path) -> Result<Vec<T>> {
-        let path = self.path(path);
-        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        parse_lines(BufReader::new(file)).with_context(|| format!("cannot read {}", path.display()))
+    /// A model as the caller names it: a path is made absolute, an id stays.
+    pub(crate) fn model(&self, named: &str) -> String {
+        let path = self.path(Path::new(named));
+        let is_id = catalogue().iter().any(|entry| entry.id == named);
+        if !is_id && path.exists() { path.to_string_lossy().into_owned() } else { named.to_owned() }
     }
 
     /// The first line of standard input.
@@ -101,22 +121,6 @@ impl Context<'_> {
         }
         Ok(password)
     }
-}
-
-/// Reads JSON lines; empty ones are passed over.
-pub(crate) fn parse_lines<T: DeserializeOwned>(input: impl BufRead) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    for (idx, line) in input.split(b'\n').enumerate() {
-        let line = line?;
-        if line.len() > LINE_BYTES_MAX {
-            anyhow::bail!("line {} has more than {LINE_BYTES_MAX} bytes", idx + 1);
-        }
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        values.push(serde_json::from_slice(&line).with_context(|| format!("line {} is not as it must be", idx + 1))?);
-    }
-    Ok(values)
 }
 
 /// The text without control characters that could play tricks on a terminal.

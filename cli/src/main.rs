@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod context;
+mod lines;
 mod outside;
 mod remote;
 
@@ -13,11 +14,10 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
 use cloister_appliance::{Appliance, CancelFlag, Error, ErrorKind, ingest};
 
 use args::{Cli, Command, DataCommand};
-use context::{Context, Outcome, Usage};
+use context::{Context, Outcome, ReaderGone, Usage};
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         let order = words.next().unwrap_or_default();
         return ExitCode::from(u8::try_from(ingest::reader_main(&order.to_string_lossy())).unwrap_or(1));
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output and are no mistake; clap knows which is which.
@@ -42,15 +42,16 @@ fn main() -> ExitCode {
 
 /// Runs `work` with this process's own input and output.
 fn with_terminal<T>(cli: &Cli, work: impl FnOnce(&mut Context<'_>) -> Result<T>) -> Result<T> {
-    let (mut stdout, mut stderr, mut stdin) = (std::io::stdout(), std::io::stderr(), std::io::stdin());
+    let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
     let terminal = stderr.is_terminal();
     work(&mut Context {
         stdout: &mut stdout,
         stderr: &mut stderr,
-        stdin: &mut stdin,
+        stdin: Box::new(std::io::stdin()),
         cwd: std::env::current_dir()?,
         json: cli.global.json,
         terminal,
+        threads: outside::threads(&cli.global),
         cancel: CancelFlag::new(),
         caller: cloister_appliance::Caller::operator(&outside::system_user()),
     })
@@ -61,7 +62,7 @@ fn data_command(cli: &Cli, command: &DataCommand, ctx: &mut Context<'_>) -> Resu
     if commands::needs_no_installation(command) {
         return commands::without_installation(command, ctx).map(RunEnd::Here);
     }
-    if let Some(code) = remote::forward(&cli.global.data, commands::reads_stdin(command), ctx)? {
+    if let Some(code) = remote::forward(&cli.global.data, command, ctx)? {
         return Ok(RunEnd::Elsewhere(code));
     }
     let config = outside::config(&cli.global)?;
@@ -102,7 +103,7 @@ fn report(ended: Result<impl Into<RunEnd>>, stderr: &mut dyn Write) -> u8 {
 
 /// Prints an error with its causes and, where there is one, what to do about it.
 fn tell(error: &anyhow::Error, stderr: &mut dyn Write) -> u8 {
-    if is_broken_pipe(error) {
+    if error.is::<ReaderGone>() {
         return 0;
     }
     let _ = writeln!(stderr, "error: {error:#}");
@@ -114,13 +115,6 @@ fn tell(error: &anyhow::Error, stderr: &mut dyn Write) -> u8 {
     if usage { 2 } else { 1 }
 }
 
-/// The reader of our output has gone, as `head` does: no reason to complain.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
-}
-
 fn hint(error: &Error) -> Option<&'static str> {
     match error {
         Error::InUse(_) => Some("another command works on this data directory; wait for it, or give another --data"),
@@ -129,8 +123,19 @@ fn hint(error: &Error) -> Option<&'static str> {
         }
         Error::Model { .. } => Some("see `cloister models list`, fetch models with `cloister models pull`"),
         Error::Damaged(_) => Some("run `cloister doctor`; restore the data directory from a copy if it says so"),
-        Error::NotFound { .. } => Some("see `cloister collection list` and `cloister document list --collection NAME`"),
+        Error::NotFound { what, .. } => whereabouts(what),
         Error::Audit(_) => Some("nothing is done while the audit log cannot be written; see `cloister doctor`"),
+        _ => None,
+    }
+}
+
+/// Where the things of a kind are listed.
+fn whereabouts(what: &str) -> Option<&'static str> {
+    match what {
+        "collection" => Some("see `cloister collection list`"),
+        "document" => Some("see `cloister document list`"),
+        "user" => Some("see `cloister user list`"),
+        "key" => Some("see `cloister key list`"),
         _ => None,
     }
 }

@@ -6,19 +6,19 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
-use clap::Parser;
+use anyhow::{Context as _, Result, anyhow};
 use cloister_appliance::{Appliance, Caller, CancelFlag};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Cli, Command};
-use crate::context::{Context, Usage};
+use crate::args::{Cli, Command, DataCommand};
+use crate::context::{Context, ReaderGone, Usage, given_up};
 use crate::{commands, report};
 
 /// Name of the socket in the data directory.
@@ -45,11 +45,15 @@ struct Order {
 }
 
 /// Has the command carried out by the server on `data`, if there is one; `None` when there is none.
-pub(crate) fn forward(data: &Path, with_stdin: bool, ctx: &mut Context<'_>) -> Result<Option<u8>> {
+pub(crate) fn forward(data: &Path, command: &DataCommand, ctx: &mut Context<'_>) -> Result<Option<u8>> {
     let Some(mut stream) = connect(data) else { return Ok(None) };
     let mut stdin = String::new();
-    if with_stdin {
-        ctx.stdin.take(ORDER_BYTES_MAX / 2).read_to_string(&mut stdin).context("cannot read standard input")?;
+    if commands::reads_stdin(command) {
+        ctx.stdin
+            .by_ref()
+            .take(ORDER_BYTES_MAX / 2)
+            .read_to_string(&mut stdin)
+            .context("cannot read standard input")?;
     }
     let arguments = std::env::args_os()
         .map(|word| word.into_string().map_err(|_| Usage("arguments must be UTF-8 while a server runs".to_owned())))
@@ -57,8 +61,11 @@ pub(crate) fn forward(data: &Path, with_stdin: bool, ctx: &mut Context<'_>) -> R
     let order = Order { arguments, cwd: ctx.cwd.clone(), terminal: ctx.terminal, stdin };
     let mut line = serde_json::to_vec(&order)?;
     line.push(b'\n');
-    stream.write_all(&line).context("cannot reach the server on this data directory")?;
-    relay(&mut BufReader::new(stream), ctx).map(Some)
+    // In words alone: the server's end of the pipe is not the one that may break in silence.
+    stream.write_all(&line).map_err(|error| {
+        anyhow!("the server on this data directory went away before it had the command, nothing was done: {error}")
+    })?;
+    relay(&mut BufReader::new(stream), commands::changes_step_by_step(command), ctx).map(Some)
 }
 
 fn connect(data: &Path) -> Option<UnixStream> {
@@ -71,8 +78,10 @@ fn short_path(folder: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(SOCKET)
 }
 
-/// Passes frames on until the exit code comes.
-fn relay(frames: &mut impl Read, ctx: &mut Context<'_>) -> Result<u8> {
+/// Passes frames on until the exit code comes. When nobody reads the output any more, a command that only tells is left; one that
+/// changes things step by step is cancelled and its end waited for, since its exit code says whether all steps were done.
+fn relay(frames: &mut BufReader<UnixStream>, changes: bool, ctx: &mut Context<'_>) -> Result<u8> {
+    let mut gone = false;
     loop {
         let mut head = [0; 5];
         frames.read_exact(&mut head).context("the server ended before the command did")?;
@@ -81,8 +90,16 @@ fn relay(frames: &mut impl Read, ctx: &mut Context<'_>) -> Result<u8> {
         let mut bytes = vec![0; length];
         frames.read_exact(&mut bytes).context("the server ended before the command did")?;
         match head[0] {
-            STDOUT => ctx.stdout.write_all(&bytes).and_then(|()| ctx.stdout.flush())?,
-            STDERR => ctx.stderr.write_all(&bytes).and_then(|()| ctx.stderr.flush())?,
+            STDOUT if gone => {}
+            STDOUT => match ctx.put(&bytes) {
+                Err(error) if changes && error.is::<ReaderGone>() => {
+                    gone = true;
+                    frames.get_ref().shutdown(Shutdown::Write).map_err(|_| given_up(error))?;
+                }
+                told => told?,
+            },
+            // What stands beside the results is a courtesy: nobody listening is no reason to stop.
+            STDERR => drop(ctx.stderr.write_all(&bytes)),
             EXIT => return Ok(bytes.first().copied().unwrap_or(1)),
             kind => anyhow::bail!("the server sent a frame of unknown kind {kind}"),
         }
@@ -102,7 +119,7 @@ impl Drop for Socket {
 }
 
 /// Opens the socket and carries out commands on threads of their own until the process ends.
-pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>) -> Result<Socket> {
+pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>, threads: usize) -> Result<Socket> {
     let path = data.join(SOCKET);
     // The appliance is open, so this process alone holds the directory: a socket that lies here is a dead one.
     let _ = fs::remove_file(&path);
@@ -117,7 +134,7 @@ pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>) -> Result<Socket> 
             let (appliance, place) = (Arc::clone(&appliance), free.take());
             let spawned = std::thread::Builder::new().name("command".to_owned()).spawn(move || {
                 let _place = place;
-                serve(stream, &appliance);
+                serve(stream, &appliance, threads);
             });
             drop(spawned);
         }
@@ -126,7 +143,7 @@ pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>) -> Result<Socket> 
 }
 
 /// Carries out one order. A client that cannot be written to is gone; there is nobody to tell.
-fn serve(stream: UnixStream, appliance: &Arc<Appliance>) {
+fn serve(stream: UnixStream, appliance: &Arc<Appliance>, threads: usize) {
     let Ok(out) = stream.try_clone() else { return };
     // Who speaks is asked of the kernel: what a client says of itself would end in the audit log unproven.
     let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) else { return };
@@ -140,7 +157,7 @@ fn serve(stream: UnixStream, appliance: &Arc<Appliance>) {
     let code = match serde_json::from_slice::<Order>(&line) {
         Ok(order) => {
             cancel_when_gone(input, cancel.clone());
-            carry_out(&order, &user, appliance, &out, cancel)
+            carry_out(&order, &Server { user: &user, appliance, threads }, &out, cancel)
         }
         Err(error) => {
             let _ =
@@ -149,7 +166,7 @@ fn serve(stream: UnixStream, appliance: &Arc<Appliance>) {
         }
     };
     let _ = Frames { kind: EXIT, stream: &out }.write_all(&[code]);
-    let _ = out.shutdown(std::net::Shutdown::Both);
+    let _ = out.shutdown(Shutdown::Both);
 }
 
 /// The client sends nothing after its order: the end of its stream means that it is gone.
@@ -161,9 +178,16 @@ fn cancel_when_gone(mut input: BufReader<UnixStream>, cancel: CancelFlag) {
     drop(std::thread::Builder::new().name("command watch".to_owned()).spawn(watch));
 }
 
-fn carry_out(order: &Order, user: &str, appliance: &Arc<Appliance>, out: &UnixStream, cancel: CancelFlag) -> u8 {
+/// Who asks, and what there is to answer with.
+struct Server<'a> {
+    user: &'a str,
+    appliance: &'a Arc<Appliance>,
+    threads: usize,
+}
+
+fn carry_out(order: &Order, server: &Server<'_>, out: &UnixStream, cancel: CancelFlag) -> u8 {
     let (mut stdout, mut stderr) = (Frames { kind: STDOUT, stream: out }, Frames { kind: STDERR, stream: out });
-    let cli = match Cli::try_parse_from(&order.arguments) {
+    let cli = match Cli::read(&order.arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = stderr.write_all(error.to_string().as_bytes());
@@ -176,16 +200,17 @@ fn carry_out(order: &Order, user: &str, appliance: &Arc<Appliance>, out: &UnixSt
     };
     let ended = commands::data(
         command,
-        appliance,
+        server.appliance,
         &mut Context {
             stdout: &mut stdout,
             stderr: &mut Frames { kind: STDERR, stream: out },
-            stdin: &mut order.stdin.as_bytes(),
+            stdin: Box::new(order.stdin.as_bytes()),
             cwd: order.cwd.clone(),
             json: cli.global.json,
             terminal: order.terminal,
+            threads: server.threads,
             cancel,
-            caller: Caller::operator(user),
+            caller: Caller::operator(server.user),
         },
     );
     report(ended, &mut stderr)

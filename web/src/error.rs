@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum WebError {
     /// Another program listens there: stop it, or choose another address.
-    #[error("port taken: another program listens on {address}")]
+    #[error("port taken: another program listens on {address}; choose another with --listen")]
     PortTaken {
         /// The address asked for.
         address: SocketAddr,

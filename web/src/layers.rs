@@ -123,10 +123,12 @@ fn is_own(headers: &HeaderMap) -> bool {
 
 /// Gives a request [`crate::Limits::request_timeout`].
 pub(crate) async fn in_time(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(state.limits.request_timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long").into_response(),
+    if let Ok(response) = tokio::time::timeout(state.limits.request_timeout, next.run(request)).await {
+        return response;
     }
+    // The work runs on a thread that cannot be stopped: to say that it failed would be wrong.
+    let detail = "the request took too long; what it began goes on, so look at the state before trying again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response()
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub struct Limits {
     pub drain_bytes_max: u64,
     /// Time for the head of a request.
     pub head_timeout: Duration,
-    /// Time for a request that is neither upload, question, event stream nor download.
+    /// Time for a request that is neither upload, question, event stream, download, removal nor verification.
     pub request_timeout: Duration,
     /// Longest silence within an upload.
     pub upload_silence_max: Duration,

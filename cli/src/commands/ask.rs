@@ -1,29 +1,37 @@
 //! `ask`: a cited answer, or a line a question.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use cloister_appliance::{Appliance, AskEvent, Question};
 use cloister_web::wire::Answer;
-use serde_json::{Value, json};
 
 use crate::args::{AskArgs, QuestionLine};
 use crate::context::{Context, Outcome};
+use crate::lines;
 
 pub(super) fn run(args: &AskArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
     if let Some(file) = &args.questions {
-        return batch(&ctx.lines(file)?, args, appliance, ctx);
+        return batch(file, args, appliance, ctx);
     }
     let text = args.question.clone().unwrap_or_default();
-    let question = question(args, args.collection.clone(), args.documents.clone(), text);
+    let question = question(args, args.collection.clone(), args.documents.clone(), text, ctx);
     let answer = ask(&question, appliance, ctx)?;
     ctx.give(&answer, || in_words(&answer))?;
     Ok(Outcome::Done)
 }
 
-fn question(args: &AskArgs, collection: Option<String>, documents: Vec<String>, text: String) -> Question {
-    Question { collection, documents, text, model: args.model.clone(), passages: args.passages }
+fn question(
+    args: &AskArgs,
+    collection: Option<String>,
+    documents: Vec<String>,
+    text: String,
+    ctx: &Context<'_>,
+) -> Question {
+    let model = args.model.as_deref().map(|model| ctx.model(model));
+    Question { collection, documents, text, model, passages: args.passages.unwrap_or_default() }
 }
 
 fn ask(question: &Question, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Answer> {
@@ -36,35 +44,17 @@ fn ask(question: &Question, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -
     Ok(Answer::from(answer))
 }
 
-fn batch(lines: &[QuestionLine], args: &AskArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
-    let mut failed = false;
-    for (idx, line) in lines.iter().enumerate() {
-        ctx.cancel.check()?;
+fn batch(file: &Path, args: &AskArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let mut number = 0;
+    lines::carry_out(ctx.lines(file)?, ctx, |line: QuestionLine, ctx| {
+        number += 1;
         if ctx.terminal {
-            ctx.note(format!("question {} of {}", idx + 1, lines.len()));
+            ctx.note(format!("question {number}"));
         }
-        let collection = line.collection.clone().or_else(|| args.collection.clone());
-        let question = question(args, collection, line.documents.clone(), line.question.clone());
-        let value = match ask(&question, appliance, ctx) {
-            Ok(answer) => with_id(&line.id, &answer)?,
-            Err(error) => {
-                failed = true;
-                json!({"id": line.id, "error": format!("{error:#}")})
-            }
-        };
-        ctx.line(&value)?;
-    }
-    Ok(Outcome::of(failed))
-}
-
-/// The answer as a JSON object with `id` first.
-fn with_id(id: &Value, answer: &Answer) -> Result<Value> {
-    let mut object = serde_json::Map::new();
-    object.insert("id".to_owned(), id.clone());
-    if let Value::Object(fields) = serde_json::to_value(answer)? {
-        object.extend(fields);
-    }
-    Ok(Value::Object(object))
+        let collection = line.collection.or_else(|| args.collection.clone());
+        let question = question(args, collection, line.documents, line.question, ctx);
+        Ok(Some(serde_json::to_value(ask(&question, appliance, ctx)?)?))
+    })
 }
 
 fn in_words(answer: &Answer) -> String {

@@ -6,34 +6,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use cloister_appliance::{Appliance, AuditFilter, AuditFormat, AuditVerdict, verify_export};
+use cloister_appliance::airgap::PublicKey;
+use cloister_appliance::airgap::keys::{self, fingerprint};
+use cloister_appliance::{Appliance, AuditFault, AuditFilter, AuditFormat, AuditVerdict, verify_export};
 use cloister_web::wire;
 use serde_json::json;
 
 use crate::args::{AuditCommand, ExportFormat};
-use crate::context::{Context, Outcome};
+use crate::context::{Context, Outcome, ReaderGone};
+
+/// Records asked for at a time.
+const LIST_PAGE: usize = 1_000;
 
 pub(super) fn run(command: &AuditCommand, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
     let caller = ctx.caller.clone();
     match command {
         AuditCommand::List { after, limit, action, actor } => {
-            let filter = AuditFilter {
-                after: *after,
-                limit: *limit,
-                action: action.clone(),
-                actor: actor.clone(),
-                ..AuditFilter::default()
-            };
-            for record in appliance.audit_records(&caller, &filter)?.records {
-                let line = wire::AuditRecord::from(record);
-                ctx.give(&line, || {
-                    format!(
-                        "{:>6}  {}  {:20}  {:16}  {}  {}",
-                        line.seq, line.time, line.actor, line.action, line.outcome, line.object
-                    )
-                })?;
-            }
-            Ok(Outcome::Done)
+            let filter =
+                AuditFilter { after: *after, action: action.clone(), actor: actor.clone(), ..AuditFilter::default() };
+            list(filter, limit.unwrap_or(usize::MAX), appliance, ctx)
         }
         AuditCommand::Export { format, from, to, out } => {
             let format = match format {
@@ -43,9 +34,10 @@ pub(super) fn run(command: &AuditCommand, appliance: &Arc<Appliance>, ctx: &mut 
             let times = (from.as_deref(), to.as_deref());
             export(format, times, out.as_deref(), appliance, ctx)
         }
-        AuditCommand::Verify { file: None, .. } => {
+        AuditCommand::Verify { file: None, public_key } => {
+            let key = public_key.as_ref().map(|key| keys::read_public(&ctx.path(key))).transpose()?;
             let verdict = appliance.audit_verify(&caller)?;
-            tell(verdict, ctx)
+            tell(signed_with(verdict, key.as_ref()), ctx)
         }
         AuditCommand::Verify { file: Some(file), public_key } => {
             let path = ctx.path(file);
@@ -55,6 +47,41 @@ pub(super) fn run(command: &AuditCommand, appliance: &Arc<Appliance>, ctx: &mut 
             tell(verdict, ctx)
         }
     }
+}
+
+/// The records that a filter lets through, oldest first, at most `limit`.
+fn list(mut filter: AuditFilter, limit: usize, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let mut left = limit;
+    loop {
+        ctx.cancel.check()?;
+        filter.limit = left.min(LIST_PAGE);
+        let page = appliance.audit_records(&ctx.caller, &filter)?;
+        left -= page.records.len();
+        for record in page.records {
+            let line = wire::AuditRecord::from(record);
+            ctx.give(&line, || {
+                format!(
+                    "{:>6}  {}  {:20}  {:16}  {}  {}",
+                    line.seq, line.time, line.actor, line.action, line.outcome, line.object
+                )
+            })?;
+        }
+        filter.after = page.next;
+        if left == 0 || filter.after.is_none() {
+            return Ok(Outcome::Done);
+        }
+    }
+}
+
+/// A log that holds is refused all the same when its key is not the one that was given to compare.
+fn signed_with(mut verdict: AuditVerdict, key: Option<&PublicKey>) -> AuditVerdict {
+    let Some(wanted) = key.map(fingerprint).filter(|wanted| verdict.ok && *wanted != verdict.signed_by) else {
+        return verdict;
+    };
+    let why = format!("it is signed with the key {}, the key given is {wanted}", verdict.signed_by);
+    verdict.ok = false;
+    verdict.bad = Some(AuditFault { seq: None, why });
+    verdict
 }
 
 /// Verifies an export with a public key alone, without an installation.
@@ -78,7 +105,7 @@ fn export(
     let Some(out) = out.map(|out| ctx.path(out)) else {
         let mut stdout = Watched { inner: ctx.stdout, gone: false };
         let ended = appliance.audit_export(&ctx.caller.clone(), format, from, to, &mut stdout);
-        anyhow::ensure!(!stdout.gone, std::io::Error::from(ErrorKind::BrokenPipe));
+        anyhow::ensure!(!stdout.gone, ReaderGone);
         ended?;
         return Ok(Outcome::Done);
     };

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -10,7 +11,7 @@ use cloister_appliance::{Appliance, SearchMode, SearchQuery};
 use serde_json::{Value, json};
 
 use super::{extract, text};
-use crate::args::{BenchCommand, Global, ModelBench, QueryLine, TextLine};
+use crate::args::{BenchCommand, BenchSearchArgs, Global, ModelBench, QueryLine, TextLine};
 use crate::context::{Context, Outcome, Usage};
 use crate::outside;
 
@@ -31,10 +32,10 @@ pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>
         BenchCommand::Prefill(bench) => model(global, bench, None)?,
         BenchCommand::Decode { bench, batch } => model(global, bench, Some(*batch))?,
         BenchCommand::Embed { model, texts, runs } => embed(global, model, texts.as_ref(), *runs, ctx)?,
-        BenchCommand::Search { queries, runs } => search(global, &ctx.lines(queries)?, *runs, ctx)?,
+        BenchCommand::Search(_) => unreachable!("it works on the data directory and is sent another way"),
         BenchCommand::Extract { files, runs } => read(files, *runs, ctx)?,
     };
-    tell(global, measured, ctx)
+    tell(measured, ctx)
 }
 
 fn model(global: &Global, args: &ModelBench, batch: Option<usize>) -> Result<Measured> {
@@ -57,7 +58,7 @@ fn embed(
     ctx: &mut Context<'_>,
 ) -> Result<Measured> {
     let texts: Vec<String> = match texts {
-        Some(file) => ctx.lines::<TextLine>(file)?.into_iter().map(|line| line.text).collect(),
+        Some(file) => ctx.all_lines::<TextLine>(file)?.into_iter().map(|line| line.text).collect(),
         None => (0..MADE_TEXTS).map(made_text).collect(),
     };
     let encoder = Encoder::load(&text::resolve(global, model)?, outside::threads(global))?;
@@ -91,25 +92,25 @@ fn made_text(number: usize) -> String {
     (0..MADE_WORDS).map(|at| WORDS[(at * 7 + number * 3 + at * at) % WORDS.len()]).collect::<Vec<_>>().join(" ")
 }
 
-fn search(global: &Global, lines: &[QueryLine], runs: usize, ctx: &mut Context<'_>) -> Result<Measured> {
-    let appliance = Appliance::open(outside::config(global)?)?;
-    let queries: Vec<SearchQuery> = lines
-        .iter()
-        .map(|line| SearchQuery {
-            collection: line.collection.clone(),
-            documents: line.documents.clone(),
-            text: line.query.clone(),
-            mode: SearchMode::Hybrid,
-            limit: 10,
+/// `bench search`, on an open data directory.
+pub(super) fn search(args: &BenchSearchArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let lines: Vec<QueryLine> = ctx.all_lines(&args.queries)?;
+    let as_query = |line: QueryLine| SearchQuery {
+        collection: line.collection,
+        documents: line.documents,
+        text: line.query,
+        mode: SearchMode::Hybrid,
+        limit: 10,
+    };
+    let queries: Vec<SearchQuery> = lines.into_iter().map(as_query).collect();
+    let per_second = repeat(args.runs, queries.len(), || {
+        queries.iter().try_for_each(|query| {
+            ctx.cancel.check()?;
+            appliance.search(&ctx.caller, query)?;
+            Ok(())
         })
-        .collect();
-    let caller = ctx.caller.clone();
-    let per_second = repeat(runs, queries.len(), || {
-        queries.iter().try_for_each(|query| appliance.search(&caller, query).map(drop))?;
-        Ok(())
-    });
-    appliance.shutdown();
-    Ok(Measured { what: "search", unit: "queries", per_second: per_second?, more: json!({"queries": lines.len()}) })
+    })?;
+    tell(Measured { what: "search", unit: "queries", per_second, more: json!({"queries": queries.len()}) }, ctx)
 }
 
 fn read(files: &[PathBuf], runs: usize, ctx: &mut Context<'_>) -> Result<Measured> {
@@ -150,13 +151,13 @@ fn repeat(runs: usize, things: usize, mut work: impl FnMut() -> Result<()>) -> R
         .collect()
 }
 
-fn tell(global: &Global, measured: Measured, ctx: &mut Context<'_>) -> Result<Outcome> {
+fn tell(measured: Measured, ctx: &mut Context<'_>) -> Result<Outcome> {
     let mut sorted = measured.per_second.clone();
     sorted.sort_by(f64::total_cmp);
     let (min, median, max) = (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
     let mut line = json!({
         "what": measured.what, "unit": measured.unit, "per_second": {"min": min, "median": median, "max": max},
-        "runs": sorted.len(), "threads": outside::threads(global),
+        "runs": sorted.len(), "threads": ctx.threads,
     });
     if let (Value::Object(line), Value::Object(more)) = (&mut line, measured.more) {
         line.extend(more.into_iter().filter(|(_, value)| !value.is_null()));

@@ -20,7 +20,7 @@ pub(super) fn document(
     ctx: &mut Context<'_>,
 ) -> Result<Outcome> {
     match command {
-        DocumentCommand::List { collection } => list(collection, appliance, ctx)?,
+        DocumentCommand::List { collection } => list(collection.as_deref(), appliance, ctx)?,
         DocumentCommand::Show(args) => {
             let detail = appliance.document(&ctx.caller, &args.document, args.collection.as_deref())?;
             show(&wire::DocumentDetail::from(detail), ctx)?;
@@ -31,7 +31,7 @@ pub(super) fn document(
                 ctx.line(&json!({"document": args.document, "text": text}))?;
             } else {
                 // To the letter: no newline added, so that offsets can be counted in what is printed.
-                ctx.stdout.write_all(text.as_bytes())?;
+                ctx.put(text.as_bytes())?;
             }
         }
         DocumentCommand::Remove(args) => {
@@ -48,9 +48,19 @@ pub(super) fn document(
     Ok(Outcome::Done)
 }
 
-fn list(collection: &str, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<()> {
+/// The documents of one collection, or of all that can be seen.
+fn list(collection: Option<&str>, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<()> {
+    if let Some(collection) = collection {
+        return list_one(collection, appliance, ctx);
+    }
+    let all = appliance.collections(&ctx.caller)?;
+    all.iter().try_for_each(|collection| list_one(&collection.id, appliance, ctx))
+}
+
+fn list_one(collection: &str, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<()> {
     let mut after = None;
     loop {
+        ctx.cancel.check()?;
         let page = appliance.documents(&ctx.caller, collection, after.as_deref(), LIST_PAGE)?;
         for info in page.documents {
             let line = wire::Document::from(info);

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::args::IngestArgs;
-use crate::context::{Context, Outcome};
+use crate::context::{Context, Outcome, given_up};
 
 pub(super) fn run(args: &IngestArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
     let paths: Vec<_> = args.paths.iter().map(|path| ctx.path(path)).collect();
@@ -30,7 +30,7 @@ pub(super) fn run(args: &IngestArgs, appliance: &Arc<Appliance>, ctx: &mut Conte
                 if let Err(error) = line {
                     // Nobody reads the lines any more: stop after what is under way.
                     cancel.cancel();
-                    written = Err(error);
+                    written = Err(given_up(error));
                 }
             }
         });

@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod bundle;
 mod documents;
+mod eval;
 mod extract;
 mod ingest;
 mod models;
@@ -19,7 +20,7 @@ use anyhow::Result;
 use cloister_appliance::{Appliance, Check, Config, Error, doctor_closed as closed_checks};
 use cloister_web::wire;
 
-use crate::args::{AuditCommand, Command, DataCommand, Global, KeyCommand, UserCommand};
+use crate::args::{AuditCommand, Command, DataCommand, Global, UserCommand};
 use crate::context::{Context, Outcome};
 use crate::{RunEnd, remote};
 
@@ -52,6 +53,8 @@ pub(crate) fn data(command: &DataCommand, appliance: &Arc<Appliance>, ctx: &mut 
         DataCommand::User(command) => people::user(command, appliance, ctx),
         DataCommand::Key(command) => people::key(command, appliance, ctx),
         DataCommand::Audit(command) => audit::run(command, appliance, ctx),
+        DataCommand::Eval(args) => eval::run(args, appliance, ctx),
+        DataCommand::BenchSearch(args) => bench::search(args, appliance, ctx),
         DataCommand::Doctor => checks(&appliance.doctor(), ctx),
     }
 }
@@ -73,11 +76,12 @@ pub(crate) fn without_installation(command: &DataCommand, ctx: &mut Context<'_>)
 
 /// Whether the command reads standard input, so that it must be sent along to a server.
 pub(crate) fn reads_stdin(command: &DataCommand) -> bool {
-    matches!(
-        command,
-        DataCommand::User(UserCommand::Add { .. } | UserCommand::Password { .. })
-            | DataCommand::Key(KeyCommand::Add { .. })
-    ) && !matches!(command, DataCommand::Key(_))
+    matches!(command, DataCommand::User(UserCommand::Add { .. } | UserCommand::Password { .. }))
+}
+
+/// Whether the command changes things one after the other and tells each, so that leaving it half-way leaves work undone.
+pub(crate) fn changes_step_by_step(command: &DataCommand) -> bool {
+    matches!(command, DataCommand::Ingest(_))
 }
 
 /// The checks that can be made when the data directory cannot be opened.
@@ -101,5 +105,5 @@ type WirePassage = wire::Passage;
 
 /// Opens the socket for commands while a server runs.
 fn listen_for_commands(config: &Config, appliance: &Arc<Appliance>) -> Result<remote::Socket> {
-    remote::listen(&config.data_dir, appliance)
+    remote::listen(&config.data_dir, appliance, config.threads)
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::text;
 use crate::args::{Global, ModelsCommand};
-use crate::context::{Context, Outcome, Usage};
+use crate::context::{Context, Outcome, Usage, given_up};
 use crate::outside;
 
 pub(super) fn run(global: &Global, command: &ModelsCommand, ctx: &mut Context<'_>) -> Result<Outcome> {
@@ -74,8 +74,10 @@ fn fits(global: &Global, model: &str, context: u32, ctx: &mut Context<'_>) -> Re
     let available =
         outside::memory_available_bytes().context("this system does not say how much memory is available")?;
     let judged = fit(&info, context, available);
+    let known = wire::Model::from(show_model(&outside::config(global)?, model)?);
     let line = json!({
-        "model": model, "context": context, "weights_bytes": judged.need.weights_bytes, "kv_bytes": judged.need.kv_bytes,
+        "id": known.id, "role": known.role, "architecture": known.architecture, "quantisation": known.quantisation,
+        "licence": known.licence, "bytes": known.bytes, "model": model, "context": context, "weights_bytes": judged.need.weights_bytes, "kv_bytes": judged.need.kv_bytes,
         "work_bytes": judged.need.work_bytes, "memory_bytes": judged.need.total(), "available_bytes": available, "fits": judged.fits,
     });
     ctx.give(&line, || {
@@ -116,7 +118,7 @@ fn pull(global: &Global, models: &[String], from: &[String], only: bool, ctx: &m
         bar.finish_and_clear();
         let pulled = pulled?;
         let origin = pulled.origin.as_deref();
-        ctx.give(
+        let told = ctx.give(
             &json!({"id": pulled.id, "path": pulled.path, "origin": origin, "licence": entry.licence.id}),
             || {
                 origin.map_or_else(
@@ -124,7 +126,9 @@ fn pull(global: &Global, models: &[String], from: &[String], only: bool, ctx: &m
                     |origin| format!("{id}: here now, from {origin}, hash verified"),
                 )
             },
-        )?;
+        );
+        let is_last = Some(id) == wanted.last();
+        told.map_err(|error| if is_last { error } else { given_up(error) })?;
     }
     Ok(Outcome::Done)
 }

@@ -1,5 +1,6 @@
 //! `search`: a line a passage, or a line a query.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -9,10 +10,11 @@ use serde_json::json;
 use super::WirePassage;
 use crate::args::{Mode, QueryLine, SearchArgs};
 use crate::context::{Context, Outcome};
+use crate::lines;
 
 pub(super) fn run(args: &SearchArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
     if let Some(file) = &args.queries {
-        return batch(&ctx.lines(file)?, args, appliance, ctx);
+        return batch(file, args, appliance, ctx);
     }
     let text = args.query.clone().unwrap_or_default();
     let query = query(args, args.collection.clone(), args.documents.clone(), text);
@@ -33,24 +35,13 @@ fn query(args: &SearchArgs, collection: Option<String>, documents: Vec<String>, 
     SearchQuery { collection, documents, text, mode, limit: args.limit }
 }
 
-fn batch(lines: &[QueryLine], args: &SearchArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
-    let mut failed = false;
-    for line in lines {
-        ctx.cancel.check()?;
-        let collection = line.collection.clone().or_else(|| args.collection.clone());
-        let query = query(args, collection, line.documents.clone(), line.query.clone());
-        match appliance.search(&ctx.caller, &query) {
-            Ok(found) => {
-                let passages: Vec<_> = found.passages.into_iter().map(WirePassage::from).collect();
-                ctx.line(&json!({"id": line.id, "passages": passages, "milliseconds": found.milliseconds}))?;
-            }
-            Err(error) => {
-                failed = true;
-                ctx.line(&json!({"id": line.id, "error": error.to_string()}))?;
-            }
-        }
-    }
-    Ok(Outcome::of(failed))
+fn batch(file: &Path, args: &SearchArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    lines::carry_out(ctx.lines(file)?, ctx, |line: QueryLine, ctx| {
+        let collection = line.collection.or_else(|| args.collection.clone());
+        let found = appliance.search(&ctx.caller, &query(args, collection, line.documents, line.query))?;
+        let passages: Vec<_> = found.passages.into_iter().map(WirePassage::from).collect();
+        Ok(Some(json!({"passages": passages, "milliseconds": found.milliseconds})))
+    })
 }
 
 /// A passage for people: where it stands, then its first lines.

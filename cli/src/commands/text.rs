@@ -1,6 +1,6 @@
 //! Commands on models alone: `generate`, `tokenize`, `score`, `perplexity`, `embed`.
 
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -10,17 +10,21 @@ use cloister_appliance::airgap::models::ModelStore;
 use cloister_appliance::engine::gguf::GgufFile;
 use cloister_appliance::engine::sample::greedy;
 use cloister_appliance::engine::{
-    ChatMessage, Encoder, GenerateOptions, Generation, Generator, LoadOptions, Sampling, Special, TokenId, Tokenizer,
+    ChatMessage, Encoder, GenerateOptions, Generation, Generator, LoadOptions, ModelInfo, Sampling, Special, TokenId,
+    Tokenizer,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::args::{EmbedArgs, GenerateArgs, Global, PerplexityArgs, ScoreArgs, TextLine, TokenizeArgs};
-use crate::context::{Context, Outcome, parse_lines};
+use crate::context::{Context, Outcome};
+use crate::lines::{self, Line, Lines, with_id};
 use crate::outside;
 
-/// Texts embedded before their lines are written.
+/// Texts embedded together at most.
 const EMBED_BATCH: usize = 256;
+/// Bytes of standard input read ahead, so that there are texts to embed together.
+const EMBED_AHEAD_BYTES: usize = 1 << 20;
 
 /// Where the model of this id or path lies.
 pub(super) fn resolve(global: &Global, model: &str) -> Result<PathBuf> {
@@ -40,34 +44,14 @@ pub(super) fn generator(global: &Global, model: &str, context_tokens: u32) -> Re
 
 #[derive(Deserialize)]
 struct PromptLine {
-    id: Value,
     prompt: String,
 }
 
 pub(super) fn generate(global: &Global, args: &GenerateArgs, ctx: &mut Context<'_>) -> Result<Outcome> {
-    let prompts = prompts(args, ctx)?;
-    let model = generator(global, &args.model, args.context)?;
-    let mut failed = false;
-    for line in prompts {
-        match continue_text(&model, args, &line.prompt, ctx) {
-            Ok(Some(mut value)) => {
-                value["id"] = line.id;
-                ctx.line(&value)?;
-            }
-            Ok(None) => {}
-            Err(error) if args.prompts.is_some() => {
-                failed = true;
-                ctx.line(&json!({"id": line.id, "error": format!("{error:#}")}))?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Outcome::of(failed))
-}
-
-fn prompts(args: &GenerateArgs, ctx: &mut Context<'_>) -> Result<Vec<PromptLine>> {
     if let Some(file) = &args.prompts {
-        return ctx.lines(file);
+        let lines = ctx.lines(file)?;
+        let model = generator(global, &args.model, args.context)?;
+        return lines::carry_out(lines, ctx, |line: PromptLine, ctx| continue_text(&model, args, &line.prompt, ctx));
     }
     let prompt = match &args.prompt_file {
         Some(file) => {
@@ -75,7 +59,11 @@ fn prompts(args: &GenerateArgs, ctx: &mut Context<'_>) -> Result<Vec<PromptLine>
         }
         None => read_all(ctx)?,
     };
-    Ok(vec![PromptLine { id: Value::Null, prompt }])
+    let model = generator(global, &args.model, args.context)?;
+    if let Some(value) = continue_text(&model, args, &prompt, ctx)? {
+        ctx.line(&with_id(Value::Null, value))?;
+    }
+    Ok(Outcome::Done)
 }
 
 fn read_all(ctx: &mut Context<'_>) -> Result<String> {
@@ -112,7 +100,7 @@ fn continue_text(model: &Generator, args: &GenerateArgs, prompt: &str, ctx: &mut
     let (cancel, live) = (ctx.cancel.clone(), !ctx.json);
     let begun = Instant::now();
     let done = model.generate(&mut sequence, &options, None, &cancel, &mut |event| {
-        if live && ctx.stdout.write_all(event.text.as_bytes()).and_then(|()| ctx.stdout.flush()).is_err() {
+        if live && ctx.put(event.text.as_bytes()).is_err() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
@@ -132,7 +120,7 @@ fn generation_line(prompt: &[TokenId], done: &Generation, timings: Value) -> Val
         .map(|row| row.iter().map(|(id, logprob)| json!({"id": id, "logprob": logprob})).collect())
         .collect();
     json!({
-        "id": null, "prompt_tokens": prompt, "tokens": done.tokens, "text": done.text, "logprobs": done.logprobs,
+        "prompt_tokens": prompt, "tokens": done.tokens, "text": done.text, "logprobs": done.logprobs,
         "top_logprobs": top, "finish": format!("{:?}", done.finish).to_lowercase(), "timings": timings,
     })
 }
@@ -163,54 +151,50 @@ pub(super) fn tokenize(global: &Global, args: &TokenizeArgs, ctx: &mut Context<'
     } else {
         AnyTokenizer::Gguf(Box::new(Tokenizer::from_gguf(&GgufFile::open(&path)?)?))
     };
-    let lines = match &args.texts {
-        Some(file) => ctx.lines(file)?,
-        None => vec![TextLine { id: Value::Null, text: read_all(ctx)? }],
-    };
     let special = if args.special { Special::Parse } else { Special::AsText };
-    for line in lines {
-        let tokens = tokenizer.tokens(&line.text, special);
-        ctx.give(&json!({"id": line.id, "tokens": tokens}), || {
-            tokens.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        })?;
+    let tell = |text: &str, ctx: &mut Context<'_>| {
+        let tokens = tokenizer.tokens(text, special);
+        if ctx.json {
+            return Ok(Some(json!({"tokens": tokens})));
+        }
+        ctx.say(tokens.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")).map(|()| None)
+    };
+    if let Some(file) = &args.texts {
+        return lines::carry_out(ctx.lines(file)?, ctx, |line: TextLine, ctx| tell(&line.text, ctx));
+    }
+    let text = read_all(ctx)?;
+    if let Some(value) = tell(&text, ctx)? {
+        ctx.line(&with_id(Value::Null, value))?;
     }
     Ok(Outcome::Done)
 }
 
 #[derive(Deserialize)]
 struct SequenceLine {
-    id: Value,
     tokens: Vec<TokenId>,
 }
 
 pub(super) fn score(global: &Global, args: &ScoreArgs, ctx: &mut Context<'_>) -> Result<Outcome> {
-    let lines: Vec<SequenceLine> = ctx.lines(&args.sequences)?;
-    let longest = lines.iter().map(|line| line.tokens.len()).max().unwrap_or(0);
+    let lines: Vec<Line<SequenceLine>> = ctx.lines(&args.sequences)?.collect();
+    // A line that no context of this model could hold fails by itself: it must not make the context too large for the memory.
+    let most = ModelInfo::inspect(&resolve(global, &args.model)?)?.context_length as usize;
+    let lengths = lines.iter().filter_map(|line| line.asked.as_ref().ok()).map(|line| line.tokens.len());
+    let longest = lengths.filter(|length| *length <= most).max().unwrap_or(0);
     let model = generator(global, &args.model, longest.max(256) as u32)?;
-    let mut failed = false;
-    for line in lines {
-        match score_line(&model, &line) {
-            Ok(value) => ctx.line(&value)?,
-            Err(error) => {
-                failed = true;
-                ctx.line(&json!({"id": line.id, "error": format!("{error:#}")}))?;
-            }
-        }
-    }
-    Ok(Outcome::of(failed))
+    lines::carry_out(lines.into_iter(), ctx, |line, _| score_line(&model, &line.tokens).map(Some))
 }
 
-fn score_line(model: &Generator, line: &SequenceLine) -> Result<Value> {
+fn score_line(model: &Generator, tokens: &[TokenId]) -> Result<Value> {
     let (mut argmax, mut logprobs, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
-    model.score(&line.tokens, &mut |row, logits| {
+    model.score(tokens, &mut |row, logits| {
         let best = greedy(logits);
         argmax.push(best);
         gaps.push(gap(logits, best));
-        if let Some(next) = line.tokens.get(row + 1) {
+        if let Some(next) = tokens.get(row + 1) {
             logprobs.push(f64::from(logits[*next as usize]) - log_sum_exp(logits));
         }
     })?;
-    Ok(json!({"id": line.id, "argmax": argmax, "logprobs": logprobs, "gaps": gaps}))
+    Ok(json!({"argmax": argmax, "logprobs": logprobs, "gaps": gaps}))
 }
 
 /// The best logit less the second best.
@@ -237,13 +221,47 @@ pub(super) fn perplexity(global: &Global, args: &PerplexityArgs, ctx: &mut Conte
 
 pub(super) fn embed(global: &Global, args: &EmbedArgs, ctx: &mut Context<'_>) -> Result<Outcome> {
     let encoder = Encoder::load(&resolve(global, &args.model)?, outside::threads(global))?;
-    let lines: Vec<TextLine> = parse_lines(BufReader::new(&mut *ctx.stdin)).context("cannot read standard input")?;
-    for batch in lines.chunks(EMBED_BATCH) {
+    let stdin = std::mem::replace(&mut ctx.stdin, Box::new(std::io::empty()));
+    let mut lines = Lines::new(BufReader::with_capacity(EMBED_AHEAD_BYTES, stdin));
+    let mut failed = false;
+    loop {
         ctx.cancel.check()?;
-        let texts: Vec<&str> = batch.iter().map(|line| line.text.as_str()).collect();
-        for (line, embedding) in batch.iter().zip(encoder.embed(&texts)?) {
-            ctx.line(&json!({"id": line.id, "embedding": embedding}))?;
+        let batch = next_batch(&mut lines);
+        if batch.is_empty() {
+            return Ok(Outcome::of(failed));
+        }
+        let mut embeddings = embed_batch(&encoder, &batch).into_iter();
+        for line in batch {
+            let embedding = line.asked.and_then(|_| embeddings.next().context("the encoder gave no vector")?);
+            match embedding {
+                Ok(embedding) => ctx.line(&json!({"id": line.id, "embedding": embedding}))?,
+                Err(error) => {
+                    failed = true;
+                    ctx.failed(&line.id, &error)?;
+                }
+            }
         }
     }
-    Ok(Outcome::Done)
+}
+
+/// The next line and those that are here with it: whoever sends one line and waits gets its answer.
+fn next_batch<R: Read>(lines: &mut Lines<BufReader<R>, TextLine>) -> Vec<Line<TextLine>> {
+    let mut batch: Vec<_> = lines.next().into_iter().collect();
+    while !batch.is_empty() && batch.len() < EMBED_BATCH && lines.is_ready() {
+        let Some(line) = lines.next() else { break };
+        batch.push(line);
+    }
+    batch
+}
+
+/// An embedding, or why there is none, for each line that asks for one.
+fn embed_batch(encoder: &Encoder, batch: &[Line<TextLine>]) -> Vec<Result<Vec<f32>>> {
+    let texts: Vec<&str> =
+        batch.iter().filter_map(|line| line.asked.as_ref().ok()).map(|line| line.text.as_str()).collect();
+    if let Ok(embeddings) = encoder.embed(&texts) {
+        return embeddings.into_iter().map(Ok).collect();
+    }
+    // One of them cannot be embedded: each by itself shows which.
+    let alone = |text: &&str| encoder.embed(&[text])?.pop().context("the encoder gave no vector");
+    texts.iter().map(alone).collect()
 }

@@ -142,3 +142,15 @@ fn an_unknown_model_is_refused_by_name() {
     let cut = home.write("cut.gguf", b"GGUF\x03\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff");
     home.run_with_stdin(&["tokenize", "--model", word(&cut)], "x").ended(1).says("cut.gguf");
 }
+
+#[test]
+fn whether_a_model_fits_is_told_with_what_it_is() {
+    let Some(home) = Home::with_models("whether_a_model_fits_is_told_with_what_it_is") else { return };
+    let fit = home.line(&["models", "fit", GENERATOR, "--context", "512"]);
+    let shown = home.line(&["models", "show", GENERATOR]);
+    for field in ["id", "role", "architecture", "quantisation", "licence", "bytes"] {
+        assert!(!fit[field].is_null() && fit[field] == shown[field], "{field}: {fit} {shown}");
+    }
+    assert_eq!((&fit["context"], &fit["fits"]), (&json!(512), &json!(true)));
+    assert!(fit["memory_bytes"].as_u64() > Some(50_000_000), "{fit}");
+}

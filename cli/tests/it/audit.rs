@@ -101,6 +101,37 @@ fn the_log_names_the_operator_and_verifies() {
 }
 
 #[test]
+fn the_log_verifies_against_the_key_given_and_no_other() {
+    let Exported { home, key, .. } = Exported::new();
+    assert_eq!(home.line(&["audit", "verify", "--public-key", word(&key)])["ok"], json!(true));
+    let other = Home::bare();
+    other.line(&["collection", "add", "a"]);
+    let other_key = other.data().join("keys/installation.pub");
+    let verdict = home.run(&["audit", "verify", "--public-key", word(&other_key)]).ended(1).lines().remove(0);
+    assert_eq!(verdict["ok"], json!(false));
+    assert!(verdict["bad"]["why"].as_str().unwrap().contains("the key given is"), "{verdict}");
+    home.run(&["audit", "verify", "--public-key", "missing.pub"]).ended(1).says("missing.pub");
+}
+
+#[test]
+fn all_records_are_listed_unless_a_limit_is_given() {
+    const SEARCHES: usize = 1_030;
+    let home = Home::bare();
+    home.line(&["collection", "add", "a"]);
+    let query = |number| json!({"id": number, "collection": "a", "query": "heron"}).to_string();
+    let queries = home.write("queries.jsonl", (0..SEARCHES).map(query).collect::<Vec<_>>().join("\n"));
+    assert_eq!(home.lines(&["search", "--mode", "keyword", "--queries", word(&queries)]).len(), SEARCHES);
+    let all = home.lines(&["audit", "list"]);
+    let numbers: Vec<u64> = all.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
+    assert!(numbers.len() > SEARCHES && numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{}", numbers.len());
+    assert_eq!(home.lines(&["audit", "list", "--action", "search"]).len(), SEARCHES);
+    let some = home.lines(&["audit", "list", "--action", "search", "--limit", "1010"]);
+    assert_eq!(some.len(), 1_010);
+    let last = some.last().unwrap()["seq"].to_string();
+    assert_eq!(home.lines(&["audit", "list", "--action", "search", "--after", &last]).len(), SEARCHES - 1_010);
+}
+
+#[test]
 fn exports_go_to_standard_output_as_well() {
     let home = Home::bare();
     home.line(&["collection", "add", "Papers, \"loose\""]);

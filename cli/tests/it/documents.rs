@@ -124,3 +124,18 @@ fn a_removed_document_is_gone() {
     assert_eq!(column(&home.lines(&["document", "list", "--collection", "Papers"]), "name"), ["two.txt"]);
     home.is_sound();
 }
+
+#[test]
+fn documents_of_all_collections_are_listed() {
+    let home = Home::bare();
+    for (collection, file) in [("Papers", "a.txt"), ("Letters", "b.txt")] {
+        let path = home.write(file, format!("The heron of {collection}."));
+        home.lines(&["ingest", "--collection", collection, word(&path)]);
+    }
+    let all = home.lines(&["document", "list"]);
+    let mut names = column(&all, "name");
+    names.sort_unstable();
+    assert_eq!(names, ["a.txt", "b.txt"]);
+    assert_ne!(all[0]["collection"], all[1]["collection"]);
+    assert_eq!(column(&home.lines(&["document", "list", "--collection", "Letters"]), "name"), ["b.txt"]);
+}

@@ -4,10 +4,13 @@
 
 mod answers;
 mod audit;
+mod batches;
 mod documents;
+mod eval;
 mod extract;
 mod kills;
 mod people;
+mod pipes;
 mod serve;
 mod support;
 mod usage;

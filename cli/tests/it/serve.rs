@@ -90,11 +90,12 @@ fn commands_give_the_same_with_and_without_a_server() {
     home.write("in/b.txt", "The heron fishes.\n\nA pike hides.");
     home.lines(&["ingest", "--collection", "Papers", "in"]);
     home.run_with_stdin(&["user", "add", "anna", "--role", "member", "--password-stdin"], PASSWORD).done();
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["ingest", "--collection", "Papers", "in"],
         &["search", "--collection", "Papers", "heron"],
         &["search", "--collection", "Papers", "--mode", "keyword", "--limit", "1", "heron"],
         &["document", "list", "--collection", "Papers"],
+        &["document", "list"],
         &["document", "show", "a.txt"],
         &["document", "text", "b.txt"],
         &["collection", "list"],
@@ -106,6 +107,9 @@ fn commands_give_the_same_with_and_without_a_server() {
     for (arguments, alone) in commands.iter().zip(alone) {
         assert_eq!(lasting(home.run(arguments)), alone, "{arguments:?}");
     }
+    let queries = home.write("queries.jsonl", "{\"id\": 1, \"collection\": \"Papers\", \"query\": \"heron\"}\n");
+    let bench = home.line(&["bench", "search", "--runs", "2", "--queries", word(&queries)]);
+    assert_eq!((&bench["what"], &bench["queries"], &bench["runs"]), (&json!("search"), &json!(1), &json!(2)));
     // What fails, fails with the same words and codes; standard input travels.
     home.run(&["document", "text", "missing.txt"]).ended(1).says("missing.txt");
     home.run(&["search", "--queries", "missing.jsonl"]).ended(1).says("missing.jsonl");
@@ -127,7 +131,7 @@ fn a_taken_port_is_told() {
     let (first, second) = (Home::bare(), Home::bare());
     let server = Server::start(&first);
     let address = server.address.to_string();
-    second.run(&["serve", "--listen", &address]).ended(1).says("port taken").says(&address);
+    second.run(&["serve", "--listen", &address]).ended(1).says("port taken").says(&address).says("--listen");
     assert!(!second.data().exists(), "nothing is made before the port is had");
     assert_eq!(server.terminate().code(), Some(0));
 }
@@ -182,5 +186,25 @@ fn questions_are_answered_over_http_as_events() {
     let kept = http.get(&format!("/api/v1/answers/{receipt}")).is(200).json();
     assert_eq!((keys(&kept), &kept["answer"], &kept["state"]), (keys(&done), &done["answer"], &done["state"]));
     http.get("/readyz").is(200);
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_model_named_by_a_relative_path_is_the_callers() {
+    let Some(home) = Home::with_models("a_model_named_by_a_relative_path_is_the_callers") else { return };
+    let file = home.write("elsewhere/lease.txt", "The lease of the boathouse ends on 31 March 2033.");
+    std::os::unix::fs::symlink(home.generator_file(), file.with_file_name("own.gguf")).unwrap();
+    home.lines(&["ingest", "--collection", "Papers", word(&file)]);
+    let ask = || {
+        let mut command =
+            home.command(&["ask", "--collection", "Papers", "--model", "./own.gguf", "When does it end?"]);
+        command.current_dir(file.parent().unwrap());
+        let answer = Ran::of(command).done().lines().remove(0);
+        assert_eq!(answer["model"]["sha256"].as_str().unwrap().len(), 64, "{answer}");
+    };
+    ask();
+    let server = Server::start(&home);
+    ask();
+    home.run(&["ask", "--collection", "Papers", "--model", "./own.gguf", "When?"]).ended(1).says("own.gguf");
     assert_eq!(server.terminate().code(), Some(0));
 }

@@ -19,9 +19,6 @@ use crate::wire::{
 /// Passages one search may return.
 const PASSAGES_MAX: usize = 100;
 
-/// Longest question or query, in characters.
-const TEXT_CHARACTERS_MAX: usize = 4_000;
-
 /// Events that may wait for a slow client before the answer waits for it.
 const EVENTS_WAITING_MAX: usize = 256;
 
@@ -33,7 +30,6 @@ pub(super) async fn search(
     who: Authenticated,
     Body(body): Body<SearchBody>,
 ) -> Result<Json<SearchResult>, Problem> {
-    check_text("query", &body.query)?;
     let mode = match body.mode.as_deref() {
         None => SearchMode::default(),
         Some(word) => {
@@ -57,7 +53,6 @@ pub(super) async fn ask(
     who: Authenticated,
     Body(body): Body<AskBody>,
 ) -> Result<Response, Problem> {
-    check_text("question", &body.question)?;
     let place = state.place_now(Lane::Questions)?;
     let question = Question {
         collection: body.collection,
@@ -136,16 +131,6 @@ async fn pass_on(first: Event, mut receiver: mpsc::Receiver<Told>, forward: mpsc
         }
         next = receiver.recv().await;
     }
-}
-
-fn check_text(what: &str, text: &str) -> Result<(), Problem> {
-    if text.trim().is_empty() {
-        return Err(Problem::invalid(format!("{what} is empty")));
-    }
-    if text.chars().count() > TEXT_CHARACTERS_MAX {
-        return Err(Problem::invalid(format!("{what} is longer than {TEXT_CHARACTERS_MAX} characters")));
-    }
-    Ok(())
 }
 
 /// An answer as it was given

@@ -61,18 +61,18 @@ pub fn router(appliance: Arc<Appliance>, options: &Options, stop: &Stop) -> Rout
 
 /// The description of the API, as `GET /api/v1/openapi.json` answers it.
 pub fn openapi() -> Description {
-    describe(bounded().merge(streaming()).into_openapi())
+    describe(bounded().merge(lasting()).into_openapi())
 }
 
 pub(crate) fn routes(state: AppState) -> Router {
     let (bounded, _) = bounded().split_for_parts();
-    let (streaming, _) = streaming().split_for_parts();
+    let (lasting, _) = lasting().split_for_parts();
     let description = Json(openapi());
     let api = bounded
         .route("/openapi.json", get(move || std::future::ready(description.clone().into_response())))
         .layer(DefaultBodyLimit::max(state.limits.body_bytes_max))
         .layer(middleware::from_fn_with_state(state.clone(), layers::in_time))
-        .merge(streaming.layer(DefaultBodyLimit::max(state.limits.body_bytes_max)))
+        .merge(lasting.layer(DefaultBodyLimit::max(state.limits.body_bytes_max)))
         .merge(upload::router())
         .fallback(|| async { Problem::not_found("there is nothing at this address") });
     Router::new()
@@ -108,9 +108,8 @@ fn bounded() -> OpenApiRouter<AppState> {
         .routes(routes!(accounts::keys, accounts::add_key))
         .routes(routes!(accounts::revoke_key))
         .routes(routes!(collections::list, collections::add))
-        .routes(routes!(collections::remove))
         .routes(routes!(collections::grants, collections::grant, collections::revoke))
-        .routes(routes!(documents::show, documents::remove))
+        .routes(routes!(documents::show))
         .routes(routes!(documents::text))
         .routes(routes!(documents::page))
         .routes(routes!(documents::boxes))
@@ -120,16 +119,18 @@ fn bounded() -> OpenApiRouter<AppState> {
         .routes(routes!(ask::search))
         .routes(routes!(ask::answer))
         .routes(routes!(audit::list))
-        .routes(routes!(audit::verify))
 }
 
-/// Routes whose answers may take as long as the client stays.
-fn streaming() -> OpenApiRouter<AppState> {
+/// Routes that take as long as they take: streams, and work that grows with what is stored and cannot be stopped half-way.
+fn lasting() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(documents::original))
         .routes(routes!(jobs::events))
         .routes(routes!(ask::ask))
         .routes(routes!(audit::export))
+        .routes(routes!(audit::verify))
+        .routes(routes!(collections::remove))
+        .routes(routes!(documents::remove))
 }
 
 /// Adds what holds for every operation: prefix, version, ways to sign in, the problem answer.

@@ -170,9 +170,9 @@ pub struct WaitingEvent {
 /// Event `reading`: the model reads the evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReadingEvent {
-    /// Prompt tokens read.
+    /// Passages read.
     pub done: usize,
-    /// Prompt tokens in all.
+    /// Passages in all.
     pub total: usize,
 }
 

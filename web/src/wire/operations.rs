@@ -44,7 +44,7 @@ impl From<appliance::AuditRecord> for AuditRecord {
 /// A slice of the audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AuditPage {
-    /// Oldest first.
+    /// Newest first.
     pub records: Vec<AuditRecord>,
     /// To pass as `after` for the next slice; null at the end.
     pub next: Option<u64>,

@@ -1,7 +1,10 @@
 //! Sessions, keys, CSRF, origins, headers, and what is refused before a use case is reached.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
+use cloister_web::{Limits, Options, router};
 use serde_json::json;
 
 use crate::house::{House, PASSWORD, request, run};
@@ -144,6 +147,29 @@ fn every_answer_carries_the_security_headers() {
             ] {
                 assert_eq!(answer.header(name), value, "{path}: {name}");
             }
+        }
+    });
+}
+
+#[test]
+fn what_takes_long_is_not_called_failed_while_it_goes_on() {
+    run(async {
+        let mut house = House::new();
+        let session = house.set_up().await;
+        house.collection(&session, "c").await;
+        // Without a place no work ends, so each request outlasts its limit if it has one.
+        let limits = Limits { request_timeout: Duration::from_millis(1), general_max: 0, ..Limits::default() };
+        house.app = router(house.appliance.clone(), &Options { limits, behind_tls: false }, &house.stop);
+        let listed = house.get(&session, "/api/v1/collections").await;
+        listed.expect_problem(503, "timeout");
+        assert!(listed.json()["detail"].as_str().unwrap().contains("goes on"), "{}", listed.text());
+        for (method, path) in [
+            (Method::POST, "/api/v1/audit/verify"),
+            (Method::DELETE, "/api/v1/documents/d"),
+            (Method::DELETE, "/api/v1/collections/c"),
+        ] {
+            let sent = house.send(request(method, path, Some(&session)).body(Body::empty()).unwrap());
+            assert!(tokio::time::timeout(Duration::from_millis(50), sent).await.is_err(), "{path} was given up");
         }
     });
 }

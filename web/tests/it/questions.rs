@@ -12,8 +12,8 @@ fn wrong_questions_are_refused_with_their_status() {
         let house = House::new();
         let session = house.set_up().await;
         let ask = |body| house.post(&session, "/api/v1/ask", body);
-        ask(json!({"question": "  "})).await.expect_problem(400, "invalid");
-        ask(json!({"question": "x".repeat(4_001)})).await.expect_problem(400, "invalid");
+        ask(json!({"question": "  "})).await.expect_problem(422, "invalid");
+        ask(json!({"question": "x".repeat(4_001)})).await.expect_problem(422, "invalid");
         ask(json!({"question": "what?", "collection": "nowhere"})).await.expect_problem(404, "not_found");
         let search = |body| house.post(&session, "/api/v1/search", body);
         search(json!({"query": "x", "mode": "magic"})).await.expect_problem(400, "invalid");

@@ -15,7 +15,10 @@ fn a_taken_port_is_named() {
     let address = first.local_addr().unwrap();
     let error = bind(address).unwrap_err();
     assert!(matches!(error, WebError::PortTaken { address: named } if named == address));
-    assert_eq!(error.to_string(), format!("port taken: another program listens on {address}"));
+    assert_eq!(
+        error.to_string(),
+        format!("port taken: another program listens on {address}; choose another with --listen")
+    );
 }
 
 #[test]

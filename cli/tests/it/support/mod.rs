@@ -5,7 +5,7 @@ mod server;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -52,6 +52,12 @@ impl Home {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.path().join("data")
+    }
+
+    /// The GGUF file of the model that answers.
+    pub(crate) fn generator_file(&self) -> PathBuf {
+        let files = std::fs::read_dir(self.models.join(GENERATOR)).unwrap().map(|entry| entry.unwrap().path());
+        files.into_iter().find(|path| path.extension().is_some_and(|end| end == "gguf")).unwrap()
     }
 
     /// Writes a file below the folder and gives its path.
@@ -130,6 +136,10 @@ pub(crate) struct Ran(Output);
 impl Ran {
     pub(crate) fn of(mut command: Command) -> Self {
         Self(command.output().unwrap())
+    }
+
+    pub(crate) fn of_child(child: Child) -> Self {
+        Self(child.wait_with_output().unwrap())
     }
 
     pub(crate) fn code(&self) -> i32 {
