@@ -2,7 +2,8 @@
 //!
 //! Changes are recorded before they are made: a record with outcome `ok` says that the change was begun by someone with
 //! the right to it; should it then fail, a second record with outcome `failed` names the first by `of`. Views, searches
-//! and answers are recorded before they are shown. Refusals have outcome `denied`.
+//! and answers are recorded before they are shown. Refusals have outcome `denied`. Who failed to prove a name is the actor
+//! `unknown`, and the name that was claimed is the object; attempts that come too soon leave one record a wait.
 //!
 //! | actions | when |
 //! | --- | --- |
@@ -253,8 +254,10 @@ impl Appliance {
         self.need_auditor(caller, "audit.verify")?;
         let key = public_key.map_or(Ok(self.journal.public), read_public)?;
         let verdict = judged(cloister_airgap::audit::verify_export(export, &key), &key)?;
-        self.record_verdict(caller, "export", &verdict)?;
-        Ok(verdict)
+        match self.record_verdict(caller, "export", &verdict) {
+            Err(error) if verdict.ok => Err(self.why_unwritable(error)),
+            _ => Ok(verdict),
+        }
     }
 
     /// Where this installation's public key lies, to be handed to auditors.

@@ -167,7 +167,9 @@ mod tests {
     fn a_proxy_of_this_machine_names_its_client_and_nobody_else_does() {
         let from = |peer: &str, forwarded: &[&'static str], behind_tls| {
             let mut request = axum::http::Request::new(());
-            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer.parse().unwrap()));
+            request
+                .extensions_mut()
+                .insert(ConnectInfo::<SocketAddr>(peer.parse().expect("the addresses below are well formed")));
             for value in forwarded {
                 request.headers_mut().append(FORWARDED_FOR, HeaderValue::from_static(value));
             }

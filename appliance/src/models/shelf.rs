@@ -33,25 +33,8 @@ pub(crate) struct LoadedGenerator {
 enum Slot<T> {
     Empty,
     Loading(String),
-    Ready(Arc<T>),
+    Ready { id: String, loaded: Arc<T> },
     Failed { id: String, why: String },
-}
-
-/// What has a name in the catalogue or in the models directory.
-trait Named {
-    fn id(&self) -> &str;
-}
-
-impl Named for LoadedEncoder {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl Named for LoadedGenerator {
-    fn id(&self) -> &str {
-        &self.id
-    }
 }
 
 /// Finds, loads and keeps models.
@@ -97,7 +80,7 @@ impl Shelf {
     /// What the vectors will be of, told without loading the model. `None` when there is none, or it is loaded: its files
     /// may have been replaced since.
     pub(crate) fn embedder_id(&self) -> Option<EmbedderId> {
-        if matches!(*lock(&self.encoder_slot), Slot::Ready(_)) {
+        if matches!(*lock(&self.encoder_slot), Slot::Ready { .. }) {
             return None;
         }
         let path = self.path(&self.embedder).ok()?;
@@ -117,11 +100,11 @@ impl Shelf {
 
     /// The embedding model, loaded now if it was not. `admit` hears what its vectors are of before anyone gets it.
     pub(crate) fn encoder(&self, admit: &dyn Fn(&EmbedderId) -> Result<()>) -> Result<Arc<LoadedEncoder>> {
-        if let Slot::Ready(loaded) = &*lock(&self.encoder_slot) {
+        if let Slot::Ready { loaded, .. } = &*lock(&self.encoder_slot) {
             return Ok(Arc::clone(loaded));
         }
         let _one = lock(&self.loading);
-        if let Slot::Ready(loaded) = &*lock(&self.encoder_slot) {
+        if let Slot::Ready { loaded, .. } = &*lock(&self.encoder_slot) {
             return Ok(Arc::clone(loaded));
         }
         let path = self.path(&self.embedder)?;
@@ -148,7 +131,7 @@ impl Shelf {
         let path = self.path(id)?;
         self.inspect(id, &path).inspect_err(|error| {
             let mut slot = lock(&self.generator_slot);
-            if !matches!(*slot, Slot::Ready(_)) {
+            if !matches!(*slot, Slot::Ready { .. }) {
                 *slot = Slot::Failed { id: id.to_owned(), why: error.to_string() };
             }
         })?;
@@ -202,14 +185,14 @@ impl Shelf {
 
     /// Forgets what the answering model has read: documents were removed.
     pub(crate) fn forget_readings(&self) {
-        if let Slot::Ready(loaded) = &*lock(&self.generator_slot) {
+        if let Slot::Ready { loaded, .. } = &*lock(&self.generator_slot) {
             loaded.readings.clear();
         }
     }
 
     fn ready_generator(&self, id: &str) -> Option<Arc<LoadedGenerator>> {
         match &*lock(&self.generator_slot) {
-            Slot::Ready(loaded) if loaded.id == id => Some(Arc::clone(loaded)),
+            Slot::Ready { id: ready, loaded } if ready == id => Some(Arc::clone(loaded)),
             _ => None,
         }
     }
@@ -234,10 +217,10 @@ impl Shelf {
 }
 
 /// How the model `id` is, as far as the slot knows.
-fn state_of<T: Named>(slot: &Slot<T>, id: &str) -> (ModelState, Option<String>) {
+fn state_of<T>(slot: &Slot<T>, id: &str) -> (ModelState, Option<String>) {
     match slot {
         Slot::Loading(other) if other == id => (ModelState::Loading, None),
-        Slot::Ready(loaded) if loaded.id() == id => (ModelState::Ready, None),
+        Slot::Ready { id: other, .. } if other == id => (ModelState::Ready, None),
         Slot::Failed { id: other, why } if other == id => (ModelState::Failed, Some(why.clone())),
         _ => (ModelState::Present, None),
     }
@@ -249,7 +232,7 @@ fn fill<T>(slot: &Mutex<Slot<T>>, id: &str, load: impl FnOnce() -> Result<T>) ->
     match load() {
         Ok(loaded) => {
             let loaded = Arc::new(loaded);
-            *lock(slot) = Slot::Ready(Arc::clone(&loaded));
+            *lock(slot) = Slot::Ready { id: id.to_owned(), loaded: Arc::clone(&loaded) };
             Ok(loaded)
         }
         Err(error) => {
@@ -263,22 +246,14 @@ fn fill<T>(slot: &Mutex<Slot<T>>, id: &str, load: impl FnOnce() -> Result<T>) ->
 mod tests {
     use super::*;
 
-    struct Thing(&'static str);
-
-    impl Named for Thing {
-        fn id(&self) -> &str {
-            self.0
-        }
-    }
-
     #[test]
     fn a_failure_is_of_the_model_that_failed() {
         let slot = Mutex::new(Slot::Empty);
-        let failed = fill(&slot, "other", || Err::<Thing, _>(Error::invalid("model", "damaged")));
+        let failed = fill(&slot, "other", || Err::<(), _>(Error::invalid("model", "damaged")));
         assert!(failed.is_err());
         assert_eq!(state_of(&lock(&slot), "other").0, ModelState::Failed);
         assert_eq!(state_of(&lock(&slot), "usual").0, ModelState::Present);
-        fill(&slot, "usual", || Ok(Thing("usual"))).expect("it loads");
+        fill(&slot, "usual", || Ok(())).expect("it loads");
         assert_eq!(state_of(&lock(&slot), "usual").0, ModelState::Ready);
         assert_eq!(state_of(&lock(&slot), "other").0, ModelState::Present);
     }
