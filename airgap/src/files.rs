@@ -22,6 +22,29 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(
     sync_parent(path)
 }
 
+/// Writes a whole file where none may be yet: temporary name, fsync, a link under the right name (which replaces
+/// nothing), fsync of the folder. What a kill leaves under the temporary name is never read.
+pub(crate) fn write_once(path: &Path, bytes: &[u8], mode: u32) -> Result<(), AirgapError> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.new", std::process::id()));
+    let staged = path.with_file_name(name);
+    let write = || {
+        match fs::remove_file(&staged) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&staged)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::hard_link(&staged, path)
+    };
+    let written = write();
+    drop(fs::remove_file(&staged));
+    written.map_err(|e| AirgapError::io("create", path, e))?;
+    sync_parent(path)
+}
+
 /// Makes the entry of `path` in its folder durable.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), AirgapError> {
     match path.parent() {

@@ -9,9 +9,9 @@
 //! `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write (PEM).
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -193,19 +193,13 @@ pub fn check_private(path: &Path) -> Result<(), AirgapError> {
     Ok(())
 }
 
-/// Writes a secret key file, mode 0600. Fails when the file exists, so that a key is never lost.
+/// Writes a secret key file, mode 0600: a kill leaves the whole file or none. Fails when the file exists, so that a key
+/// is never lost.
 pub fn write_secret(path: &Path, key: &SecretKey) -> Result<(), AirgapError> {
     let public = key.public();
     let line = BASE64.encode([&ALGORITHM[..], &public.number(), &key.0.to_bytes()].concat());
     let text = format!("{SECRET_COMMENT}{}\n{line}\n", fingerprint(&public));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| AirgapError::io("create", path, e))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| AirgapError::io("write", path, e))?;
-    files::sync_parent(path)
+    files::write_once(path, text.as_bytes(), 0o600)
 }
 
 /// The comment (or nothing) and the bytes of a key file; of a PEM file the bytes behind its fixed start.

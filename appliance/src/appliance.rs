@@ -1,5 +1,6 @@
 //! The appliance itself: opening, recording, shutdown.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use cloister_index::{
@@ -28,11 +29,31 @@ pub struct Appliance {
     pub(crate) hub: Hub,
     pub(crate) turns: Turns,
     pub(crate) workers: Mutex<Workers>,
+    /// Held while missing vectors are filled in, so that two workers do not make the same ones.
+    pub(crate) filling: Mutex<()>,
+    /// Whether the log was told that searches go on by words alone.
+    pub(crate) fallback_told: AtomicBool,
 }
 
 impl Appliance {
     /// Opens the data directory, making it when it is not there.
     pub fn open(config: Config) -> Result<Arc<Self>> {
+        let appliance = Self::assemble(config, Journal::open)?;
+        appliance.note_opening()?;
+        Ok(Arc::new(appliance))
+    }
+
+    /// Opens the data directory for `doctor` and for listing, exporting and verifying the audit log.
+    ///
+    /// A broken log, which takes no record any more, does not keep it from opening: how it is broken is what these have
+    /// to tell. The opening is recorded where the log takes it. What has to be recorded is refused as always.
+    pub fn open_for_audit(config: Config) -> Result<Arc<Self>> {
+        let appliance = Self::assemble(config, Journal::open_as_it_is)?;
+        drop(appliance.note_opening());
+        Ok(Arc::new(appliance))
+    }
+
+    fn assemble(config: Config, journal: fn(&Config) -> Result<Journal>) -> Result<Self> {
         make_private_dir(&config.data_dir)?;
         let shelf = Shelf::new(&config);
         let now = config.clock.clone();
@@ -43,9 +64,9 @@ impl Appliance {
             embedder: shelf.embedder_id(),
         };
         let store = Store::open(&config.data_dir.join("store"), options)?;
-        let journal = Journal::open(&config)?;
+        let journal = journal(&config)?;
         let accounts = Accounts::new(config.random.clone())?;
-        let appliance = Self {
+        Ok(Self {
             store,
             journal,
             accounts,
@@ -53,10 +74,10 @@ impl Appliance {
             hub: Hub::default(),
             turns: Turns::default(),
             workers: Mutex::default(),
+            filling: Mutex::default(),
+            fallback_told: AtomicBool::new(false),
             config,
-        };
-        appliance.note_opening()?;
-        Ok(Arc::new(appliance))
+        })
     }
 
     fn note_opening(&self) -> Result<()> {

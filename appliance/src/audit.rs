@@ -2,7 +2,8 @@
 //!
 //! Changes are recorded before they are made: a record with outcome `ok` says that the change was begun by someone with
 //! the right to it; should it then fail, a second record with outcome `failed` names the first by `of`. Views, searches
-//! and answers are recorded before they are shown. Refusals have outcome `denied`.
+//! and answers are recorded before they are shown. Refusals have outcome `denied`. Who failed to prove a name is the actor
+//! `unknown`, and the name that was claimed is the object; attempts that come too soon leave one record a wait.
 //!
 //! | actions | when |
 //! | --- | --- |
@@ -122,8 +123,20 @@ pub(crate) struct Journal {
     public: PublicKey,
 }
 
+type OpenLog =
+    fn(&Path, InstallationKey, cloister_airgap::audit::Clock, &str) -> std::result::Result<AuditLog, AirgapError>;
+
 impl Journal {
     pub(crate) fn open(config: &Config) -> Result<Self> {
+        Self::open_by(config, AuditLog::open)
+    }
+
+    /// As [`Journal::open`], a broken log too.
+    pub(crate) fn open_as_it_is(config: &Config) -> Result<Self> {
+        Self::open_by(config, AuditLog::open_as_it_is)
+    }
+
+    fn open_by(config: &Config, open: OpenLog) -> Result<Self> {
         let random = config.random.clone();
         let mut fill = move |bytes: &mut [u8]| {
             random(bytes);
@@ -136,7 +149,7 @@ impl Journal {
         let public = key.public();
         let clock = config.clock.clone();
         let clock = Arc::new(move || crate::time::text(clock()));
-        let log = AuditLog::open(&audit, key, clock, &config.boot_id).map_err(broken)?;
+        let log = open(&audit, key, clock, &config.boot_id).map_err(broken)?;
         Ok(Self { log, public })
     }
 
@@ -203,17 +216,32 @@ impl Appliance {
             AuditFormat::Jsonl => ("jsonl", Format::JsonLines),
             AuditFormat::Csv => ("csv", Format::Csv),
         };
-        self.recorded(caller, "audit.export", "audit log", json!({"format": word, "from": from, "to": to}), || {
+        let detail = json!({"format": word, "from": from, "to": to});
+        let exported = self.recorded(caller, "audit.export", "audit log", detail, || {
             Ok(self.journal.log.export(format, from, to, out).map_err(broken)?.records)
-        })
+        });
+        exported.map_err(|error| self.why_unwritable(error))
     }
 
-    /// Verifies the whole log on the spot.
+    /// Names the bad record where the log takes no record because it is broken.
+    fn why_unwritable(&self, error: Error) -> Error {
+        match (&error, self.journal.verify()) {
+            (Error::Audit(_), Ok(AuditVerdict { bad: Some(AuditFault { seq, why }), .. })) => {
+                let record = seq.map(|seq| format!("record {seq}: ")).unwrap_or_default();
+                Error::Damaged(format!("the audit log is broken: {record}{why}"))
+            }
+            _ => error,
+        }
+    }
+
+    /// Verifies the whole log on the spot. A bad verdict is given also when the log takes no record of it any more.
     pub fn audit_verify(&self, caller: &Caller) -> Result<AuditVerdict> {
         self.need_auditor(caller, "audit.verify")?;
         let verdict = self.journal.verify()?;
-        self.record_verdict(caller, "audit log", &verdict)?;
-        Ok(verdict)
+        match self.record_verdict(caller, "audit log", &verdict) {
+            Err(error) if verdict.ok => Err(error),
+            _ => Ok(verdict),
+        }
     }
 
     /// Verifies an export against a public key file, or this installation's key.
@@ -226,8 +254,10 @@ impl Appliance {
         self.need_auditor(caller, "audit.verify")?;
         let key = public_key.map_or(Ok(self.journal.public), read_public)?;
         let verdict = judged(cloister_airgap::audit::verify_export(export, &key), &key)?;
-        self.record_verdict(caller, "export", &verdict)?;
-        Ok(verdict)
+        match self.record_verdict(caller, "export", &verdict) {
+            Err(error) if verdict.ok => Err(self.why_unwritable(error)),
+            _ => Ok(verdict),
+        }
     }
 
     /// Where this installation's public key lies, to be handed to auditors.

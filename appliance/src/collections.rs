@@ -73,10 +73,9 @@ impl Appliance {
 
     /// One collection by id or name.
     pub fn collection(&self, caller: &Caller, name_or_id: &str) -> Result<CollectionInfo> {
-        let all = self.collections(caller)?;
-        let by_id = all.iter().position(|found| found.id == name_or_id);
-        let found = by_id.or_else(|| all.iter().position(|found| found.name == name_or_id));
-        found.map(|index| all[index].clone()).ok_or_else(|| Error::not_found("collection", name_or_id))
+        let visible = self.visible(caller)?;
+        let found = self.find_collection(&visible, name_or_id)?;
+        Ok(info(self.store.collection_summary(&visible, &found.id)?))
     }
 
     /// Adds a collection (administrators).
@@ -104,7 +103,9 @@ impl Appliance {
             "collection": found.id.as_str(), "documents": removed.documents, "passages": removed.passages,
             "bytes": removed.bytes, "probe_hits": removed.probe_hits,
         });
-        self.record(caller, "collection.removed", &found.name, detail).map(drop)
+        self.record(caller, "collection.removed", &found.name, detail)
+            .map(drop)
+            .map_err(|error| error.after(format!("{} was removed", found.name)))
     }
 
     /// Who may do what in a collection.

@@ -18,6 +18,9 @@ pub const GENERATOR_DEFAULT: &str = "qwen2.5-coder-1.5b-instruct-q4_k_m";
 /// Catalogue id of the model that embeds passages and questions.
 pub const EMBEDDER_DEFAULT: &str = "all-minilm-l6-v2";
 
+/// Bytes that uploads leave free when nothing else is said.
+pub const DISK_RESERVE_BYTES_DEFAULT: u64 = 512 << 20;
+
 /// Where an appliance lives and what it may use.
 #[derive(Clone)]
 pub struct Config {
@@ -39,6 +42,8 @@ pub struct Config {
     pub memory_available_bytes: Option<u64>,
     /// Largest upload that is taken, in bytes.
     pub upload_bytes_max: u64,
+    /// Free bytes of the data directory's disk below which uploads are refused: deletions and the audit log write too.
+    pub disk_reserve_bytes: u64,
     /// Limits of the reader child.
     pub read_limits: ReadLimits,
     /// The clock.
@@ -62,6 +67,7 @@ impl Config {
             context_tokens: 4096,
             memory_available_bytes: None,
             upload_bytes_max: 2 << 30,
+            disk_reserve_bytes: DISK_RESERVE_BYTES_DEFAULT,
             read_limits: ReadLimits::default(),
             clock,
             random,

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use cloister_index::{Document, DocumentId, DocumentStatus as StoredStatus, Level, Visible};
+use cloister_index::{Document, DocumentId, DocumentStatus as StoredStatus, IndexError, Level, Visible};
 use serde_json::json;
 
 use crate::appliance::named;
@@ -262,7 +262,7 @@ impl Appliance {
     pub fn document_text(&self, caller: &Caller, name_or_id: &str, collection: Option<&str>) -> Result<String> {
         let visible = self.visible(caller)?;
         let found = self.find_document(&visible, name_or_id, collection)?;
-        let text = self.store.text(&visible, &found.id)?;
+        let text = self.store.text(&visible, &found.id).map_err(|error| not_read(&found, error))?;
         self.record_view(caller, &found, json!({"part": "text"}))?;
         Ok(text)
     }
@@ -271,7 +271,10 @@ impl Appliance {
     pub fn document_page(&self, caller: &Caller, document: &str, page: u32) -> Result<PageView> {
         let visible = self.visible(caller)?;
         let found = self.find_document(&visible, document, None)?;
-        let stored = self.store.page(&visible, &found.id, page).map_err(|error| named(error, &page.to_string()))?;
+        let stored = self.store.page(&visible, &found.id, page).map_err(|error| match error {
+            IndexError::NotFound { what: "page" } => Error::not_found("page", page.to_string()),
+            other => not_read(&found, other),
+        })?;
         self.record_view(caller, &found, json!({"part": "page", "page": page}))?;
         let page = stored.page;
         let words =
@@ -294,7 +297,7 @@ impl Appliance {
     pub fn document_boxes(&self, caller: &Caller, document: &str, start: u32, end: u32) -> Result<Vec<PageBox>> {
         let visible = self.visible(caller)?;
         let found = self.find_document(&visible, document, None)?;
-        Ok(self.store.boxes(&visible, &found.id, start, end)?)
+        self.store.boxes(&visible, &found.id, start, end).map_err(|error| not_read(&found, error))
     }
 
     /// The original bytes.
@@ -324,7 +327,9 @@ impl Appliance {
             "document": found.id.as_str(), "sha256": found.sha256, "names": removed.names, "passages": removed.passages,
             "bytes": removed.bytes, "probe_hits": removed.probe_hits,
         });
-        let audit = self.record(caller, "document.removed", &found.name, certificate)?;
+        let audit = self
+            .record(caller, "document.removed", &found.name, certificate)
+            .map_err(|error| error.after(format!("{} was removed", found.name)))?;
         let (passages, bytes, probe_hits) = (removed.passages, removed.bytes, removed.probe_hits);
         Ok(RemovedInfo { name: found.name, passages, bytes, probe_hits, audit })
     }
@@ -356,6 +361,17 @@ impl Appliance {
         collection: Option<&str>,
     ) -> Result<Vec<DocumentId>> {
         names.iter().map(|name| self.find_document(visible, name, collection).map(|found| found.id)).collect()
+    }
+}
+
+/// A document that was found has no text: says whether to wait or to look at its fault.
+fn not_read(found: &Document, error: IndexError) -> Error {
+    match (error, found.status, &found.error) {
+        (IndexError::NotFound { what: "document" }, StoredStatus::Failed, Some(fault)) => {
+            Error::NotRead(format!("{} could not be read: {}: {}", found.name, fault.code, fault.message))
+        }
+        (IndexError::NotFound { what: "document" }, ..) => Error::NotRead(format!("{} is not read yet", found.name)),
+        (other, ..) => named(other, &found.name),
     }
 }
 

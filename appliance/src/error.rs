@@ -17,7 +17,7 @@ pub enum Error {
         why: String,
     },
     /// The thing named does not exist or is not visible to the caller; the two are not told apart.
-    #[error("no such {what}: {name}")]
+    #[error("no such {what}{}", after_colon(.name))]
     NotFound {
         /// Kind of thing.
         what: &'static str,
@@ -30,6 +30,15 @@ pub enum Error {
         /// Kind of thing.
         what: &'static str,
         /// As the caller named it.
+        name: String,
+    },
+    /// The document has no text yet, or could not be read; the text says which. Wait for its job, or retry it.
+    #[error("{0}")]
+    NotRead(String),
+    /// A document was changed while it was read; repeat the request.
+    #[error("{name} changed while it was read: ask again")]
+    Changed {
+        /// Name of the document.
         name: String,
     },
     /// No valid session, key or password.
@@ -77,6 +86,14 @@ pub enum Error {
     /// The audit log could not be written, so nothing was done.
     #[error("the audit log could not be written: {0}")]
     Audit(String),
+    /// Something was done, but the record that says so could not be written; do not repeat it.
+    #[error("{done}, but the audit log could not be written: {why}")]
+    AuditAfter {
+        /// What was done.
+        done: String,
+        /// Why the log could not be written.
+        why: String,
+    },
     /// Stopped at the caller's wish or because the appliance shuts down.
     #[error("cancelled")]
     Cancelled,
@@ -129,7 +146,7 @@ impl Error {
         match self {
             Self::Invalid { .. } | Self::Unreadable { .. } => ErrorKind::Invalid,
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Exists { .. } => ErrorKind::Conflict,
+            Self::Exists { .. } | Self::NotRead(_) | Self::Changed { .. } => ErrorKind::Conflict,
             Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
             Self::Denied(_) => ErrorKind::Denied,
             Self::Throttled { .. } => ErrorKind::Throttled,
@@ -137,7 +154,7 @@ impl Error {
             Self::DiskFull(_) => ErrorKind::DiskFull,
             Self::InUse(_) | Self::Model { .. } | Self::Audit(_) => ErrorKind::Unavailable,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Damaged(_) | Self::Environment { .. } | Self::Bug(_) => ErrorKind::Internal,
+            Self::AuditAfter { .. } | Self::Damaged(_) | Self::Environment { .. } | Self::Bug(_) => ErrorKind::Internal,
         }
     }
 
@@ -147,6 +164,8 @@ impl Error {
             Self::Invalid { .. } => "invalid",
             Self::NotFound { .. } => "not_found",
             Self::Exists { .. } => "exists",
+            Self::NotRead(_) => "not_read",
+            Self::Changed { .. } => "changed",
             Self::Unauthenticated("bad credentials") => "bad_credentials",
             Self::Unauthenticated(_) => "unauthenticated",
             Self::Denied(_) => "denied",
@@ -157,6 +176,7 @@ impl Error {
             Self::Model { .. } => "model_unavailable",
             Self::Unreadable { code, .. } => code,
             Self::Audit(_) => "audit_unavailable",
+            Self::AuditAfter { .. } => "audit_incomplete",
             Self::Cancelled => "cancelled",
             Self::Damaged(_) => "damaged",
             Self::Environment { .. } => "environment",
@@ -171,6 +191,9 @@ impl Error {
             Self::Environment { .. } => "the machine refused an operation; the log says which".to_owned(),
             Self::Bug(_) => "an internal error; the log has the details".to_owned(),
             Self::Audit(_) => "the audit log could not be written, so nothing was done".to_owned(),
+            Self::AuditAfter { done, .. } => {
+                format!("{done}, but the audit log could not be written: tell the operator, do not repeat it")
+            }
             Self::DiskFull(_) => "the disk of the appliance is full".to_owned(),
             Self::InUse(_) => "the data directory is in use by another process".to_owned(),
             other => other.to_string(),
@@ -193,6 +216,14 @@ impl Error {
         }
     }
 
+    /// The same of a record that was to follow what was done.
+    pub(crate) fn after(self, done: String) -> Self {
+        match self {
+            Self::Audit(why) => Self::AuditAfter { done, why },
+            other => other,
+        }
+    }
+
     /// An [`Error::Invalid`].
     pub(crate) fn invalid(what: &'static str, why: impl Into<String>) -> Self {
         Self::Invalid { what, why: why.into() }
@@ -202,6 +233,11 @@ impl Error {
     pub(crate) fn not_found(what: &'static str, name: impl Into<String>) -> Self {
         Self::NotFound { what, name: name.into() }
     }
+}
+
+/// A name behind what it names; some "not found" come from so far below that the name is not known any more.
+fn after_colon(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(": {name}") }
 }
 
 impl From<cloister_index::IndexError> for Error {
@@ -226,3 +262,22 @@ impl From<cloister_index::IndexError> for Error {
 
 /// Result of a use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_known_leaves_no_colon() {
+        let from_below = Error::from(cloister_index::IndexError::NotFound { what: "document" });
+        assert_eq!(from_below.to_string(), "no such document");
+        assert_eq!(Error::not_found("document", "a.txt").to_string(), "no such document: a.txt");
+    }
+
+    #[test]
+    fn what_was_done_is_not_told_as_undone() {
+        let error = Error::AuditAfter { done: "a.txt was removed".to_owned(), why: "/secret/path is full".to_owned() };
+        assert!(error.public().starts_with("a.txt was removed"), "{}", error.public());
+        assert!(!error.public().contains("/secret"), "causes stay here");
+    }
+}

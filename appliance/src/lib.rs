@@ -41,7 +41,7 @@ pub use audit::{AuditFault, AuditFilter, AuditFormat, AuditPage, AuditRecord, Au
 pub use caller::{Caller, Role, UserInfo, Via};
 pub use cloister_engine::CancelFlag;
 pub use collections::{CollectionInfo, GrantInfo, Level};
-pub use config::{Clock, Config, EMBEDDER_DEFAULT, GENERATOR_DEFAULT, Random};
+pub use config::{Clock, Config, DISK_RESERVE_BYTES_DEFAULT, EMBEDDER_DEFAULT, GENERATOR_DEFAULT, Random};
 pub use doctor::{Check, doctor_closed};
 pub use documents::{
     DocumentDetail, DocumentInfo, DocumentStatus, DocumentsPage, Fault, Gap, LedgerRow, Original, PageBlock, PageBox,
@@ -49,6 +49,6 @@ pub use documents::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use jobs::{JobInfo, JobSink, JobState};
-pub use models::{Example, ModelEntry, ModelState, ModelStatus, Status, list_models, show_model};
+pub use models::{Example, ModelEntry, ModelState, ModelStatus, Readiness, Status, list_models, show_model};
 pub use search::{Coverage, Passage, SearchAnswer, SearchMode, SearchQuery, UnreadPage};
 pub use upload::{IngestEvent, IngestResult, IngestTotal, UploadOptions, UploadStatus, Uploaded};

@@ -1,5 +1,6 @@
 //! Search.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use cloister_index::{CollectionId, DocumentId, Hit, Mode, SearchRequest, Visible};
@@ -65,6 +66,8 @@ pub struct Passage {
     pub name: String,
     /// Id of its collection.
     pub collection: String,
+    /// The version of the document that was searched.
+    pub version: u32,
     /// Page where it begins, from 1.
     pub page: u32,
     /// Sheet, slide or paragraph, where there is more to say.
@@ -161,12 +164,12 @@ impl Appliance {
         let begun = Instant::now();
         let scope = self.scope(caller, query.collection.as_deref(), &query.documents)?;
         let limit = if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) };
-        let (passages, edition) = self.find(&scope, &query.text, query.mode, limit)?;
+        let Finding { passages, edition, way } = self.find(&scope, &query.text, query.mode, limit)?;
         let coverage = self.coverage_of(&scope)?;
         let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
         let detail = json!({
-            "query": query.text, "mode": query.mode.as_str(), "scope": scope.detail(), "edition": edition,
-            "passages": places(&passages),
+            "query": query.text, "mode": query.mode.as_str(), "way": way.detail(), "scope": scope.detail(),
+            "edition": edition, "passages": places(&passages),
         });
         let audit = self.record(caller, "search", "passages", detail)?;
         Ok(SearchAnswer { passages, coverage, milliseconds, edition, audit })
@@ -182,23 +185,21 @@ impl Appliance {
         Ok(Scope { visible, collection: found.map(|found| found.id), documents })
     }
 
-    /// Passages of a scope, best first, and the edition they are from.
-    pub(crate) fn find(
-        &self,
-        scope: &Scope,
-        text: &str,
-        mode: SearchMode,
-        limit: usize,
-    ) -> Result<(Vec<Passage>, u64)> {
+    /// Passages of a scope, best first.
+    pub(crate) fn find(&self, scope: &Scope, text: &str, mode: SearchMode, limit: usize) -> Result<Finding> {
         let count = text.chars().count();
         if text.trim().is_empty() || count > TEXT_CHARS_MAX {
             return Err(Error::invalid("query", format!("needs 1 to {TEXT_CHARS_MAX} characters")));
         }
-        let vector = match mode {
-            SearchMode::Keyword => None,
-            SearchMode::Hybrid => self.query_vector(text).ok(),
-            SearchMode::Vector => Some(self.query_vector(text)?),
+        let (vector, way) = match mode {
+            SearchMode::Keyword => (None, Way { mode, fallback: None }),
+            SearchMode::Vector => (Some(self.query_vector(text)?), Way { mode, fallback: None }),
+            SearchMode::Hybrid => match self.query_vector(text) {
+                Ok(vector) => (Some(vector), Way { mode, fallback: None }),
+                Err(error) => (None, self.by_words_alone(&error)),
+            },
         };
+        // Without a vector a hybrid search goes by words, and still finds more for quoted ones than a keyword search.
         let mode = match mode {
             SearchMode::Hybrid => Mode::Hybrid,
             SearchMode::Keyword => Mode::Keyword,
@@ -207,11 +208,20 @@ impl Appliance {
         let (collection, documents) = (scope.collection.clone(), scope.documents.clone());
         let request = SearchRequest { collection, documents, text: text.to_owned(), vector, mode, limit };
         let found = self.store.search(&scope.visible, &request)?;
-        Ok((found.hits.into_iter().enumerate().map(|(index, hit)| passage(index + 1, hit)).collect(), found.edition))
+        let passages = found.hits.into_iter().enumerate().map(|(index, hit)| passage(index + 1, hit)).collect();
+        Ok(Finding { passages, edition: found.edition, way })
+    }
+
+    /// A hybrid search that goes on without vectors; the log is told once.
+    fn by_words_alone(&self, error: &Error) -> Way {
+        if !self.fallback_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "searches go by words alone until the embedding model can be used");
+        }
+        Way { mode: SearchMode::Keyword, fallback: Some(error.to_string()) }
     }
 
     fn query_vector(&self, text: &str) -> Result<Vec<f32>> {
-        let loaded = self.shelf.encoder()?;
+        let loaded = self.encoder()?;
         let made = loaded.encoder.embed(&[text]).map_err(|error| Error::model(&loaded.id, error))?;
         made.into_iter().next().ok_or_else(|| Error::Bug("the embedder gave no vector".to_owned()))
     }
@@ -228,12 +238,37 @@ impl Appliance {
     }
 }
 
+/// How a search was done in the end.
+pub(crate) struct Way {
+    mode: SearchMode,
+    /// Why it was not done as it was asked for.
+    fallback: Option<String>,
+}
+
+impl Way {
+    /// For the audit log.
+    pub(crate) fn detail(&self) -> Value {
+        match &self.fallback {
+            Some(why) => json!({"mode": self.mode.as_str(), "why": why}),
+            None => json!({"mode": self.mode.as_str()}),
+        }
+    }
+}
+
+/// What a search found.
+pub(crate) struct Finding {
+    pub(crate) passages: Vec<Passage>,
+    /// The edition of the index they are from.
+    pub(crate) edition: u64,
+    pub(crate) way: Way,
+}
+
 /// Which passages, for the audit log: place and score, not the text.
 pub(crate) fn places(passages: &[Passage]) -> Value {
     let place = |passage: &Passage| {
         json!({
-            "document": passage.document, "name": passage.name, "page": passage.page, "start": passage.start,
-            "end": passage.end, "score": passage.score,
+            "document": passage.document, "name": passage.name, "version": passage.version, "page": passage.page,
+            "start": passage.start, "end": passage.end, "score": passage.score,
         })
     };
     passages.iter().map(place).collect()
@@ -246,6 +281,7 @@ fn passage(rank: usize, hit: Hit) -> Passage {
         document: hit.document.to_string(),
         name: hit.name,
         collection: hit.collection.to_string(),
+        version: hit.version,
         page: hit.page,
         place: hit.place,
         start: hit.start,

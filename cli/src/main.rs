@@ -66,7 +66,12 @@ fn data_command(cli: &Cli, command: &DataCommand, ctx: &mut Context<'_>) -> Resu
         return Ok(RunEnd::Elsewhere(code));
     }
     let config = outside::config(&cli.global)?;
-    match Appliance::open(config.clone()) {
+    // These have to tell how a broken log is broken, so it does not keep them out.
+    let open = match command {
+        DataCommand::Doctor | DataCommand::Audit(_) => Appliance::open_for_audit,
+        _ => Appliance::open,
+    };
+    match open(config.clone()) {
         Ok(appliance) => {
             let ended = commands::data(command, &appliance, ctx);
             appliance.shutdown();

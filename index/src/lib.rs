@@ -59,7 +59,7 @@ pub use types::{
     ApiKey, Collection, CollectionSummary, Coverage, Derived, Document, DocumentList, DocumentStatus, DocumentVersion,
     Duplicates, Fault, Found, Gap, Grant, Hit, Job, JobFilter, LedgerPage, Level, Mode, NewPassage, NewSession,
     NewUser, OpenReport, PageBlock, PageInput, PageOutcome, PageWord, Placed, ReadingStart, Removed, Role,
-    SearchRequest, Session, Stage, StoreCheck, StoreFigures, StoredPage, Unread, User,
+    SearchRequest, Session, Stage, StoreCheck, StoreFigures, StoredPage, Unembedded, Unread, User,
 };
 
 #[doc(hidden)]

@@ -485,6 +485,8 @@ pub struct JobFilter {
     pub document: Option<DocumentId>,
     /// Only those that have not ended.
     pub unfinished: bool,
+    /// Only the newest, so many; `None` = as many as one list gives.
+    pub limit: Option<usize>,
 }
 
 /// What is known when reading starts.
@@ -512,6 +514,17 @@ pub struct NewPassage {
     /// Headings above it, outermost first.
     pub heading_path: Vec<String>,
     /// The canonical text at `start..end`, to the letter.
+    pub text: String,
+}
+
+/// A stored passage that has no vector of the present embedder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unembedded {
+    /// Row of the passage.
+    pub passage: i64,
+    /// Headings above it, outermost first.
+    pub heading_path: Vec<String>,
+    /// Its text.
     pub text: String,
 }
 

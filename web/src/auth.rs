@@ -1,6 +1,6 @@
 //! Who asks: session cookie or API key.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
@@ -16,6 +16,9 @@ const COOKIE_NAME: &str = "cloister_session";
 
 /// Header that unsafe requests of a session must carry.
 pub(crate) const CSRF_HEADER: &str = "x-cloister-csrf";
+
+/// Header in which a proxy names its client.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Longest token that is looked up; ours are far shorter.
 const TOKEN_BYTES_MAX: usize = 512;
@@ -34,7 +37,7 @@ impl FromRequestParts<AppState> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let address = address(parts);
+        let address = address(parts, state.behind_tls());
         match bearer(&parts.headers) {
             Some(key) => by_key(state, key?, address).await,
             None => by_session(state, parts, address).await,
@@ -67,19 +70,30 @@ fn unauthenticated(detail: &str) -> Problem {
 /// Where the request comes from.
 pub(crate) struct Address(pub(crate) String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Address {
+impl FromRequestParts<AppState> for Address {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(address(parts)))
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Self::Rejection> {
+        Ok(Self(address(parts, state.behind_tls())))
     }
 }
 
-fn address(parts: &Parts) -> String {
-    match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-        Some(ConnectInfo(address)) => address.ip().to_string(),
-        None => "unknown".to_owned(),
-    }
+/// The peer; behind a proxy of this machine, whom the proxy names.
+fn address(parts: &Parts, behind_tls: bool) -> String {
+    let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() else {
+        return "unknown".to_owned();
+    };
+    let peer = peer.ip().to_canonical();
+    let client = if behind_tls && peer.is_loopback() { forwarded(&parts.headers) } else { None };
+    client.unwrap_or(peer).to_string()
+}
+
+/// The last entry of `X-Forwarded-For`: the one the nearest proxy added. Those before it are the client's own claims.
+fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?;
+    let last = last.rsplit(',').next()?.trim();
+    let address = last.parse().ok().or_else(|| last.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
 }
 
 /// The key of an `Authorization: Bearer` header; another scheme is refused rather than passed over.
@@ -147,6 +161,32 @@ mod tests {
             assert!(matches!(taken(refused), Some(Err(_))), "{refused}");
         }
         assert!(bearer(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn a_proxy_of_this_machine_names_its_client_and_nobody_else_does() {
+        let from = |peer: &str, forwarded: &[&'static str], behind_tls| {
+            let mut request = axum::http::Request::new(());
+            request
+                .extensions_mut()
+                .insert(ConnectInfo::<SocketAddr>(peer.parse().expect("the addresses below are well formed")));
+            for value in forwarded {
+                request.headers_mut().append(FORWARDED_FOR, HeaderValue::from_static(value));
+            }
+            address(&request.into_parts().0, behind_tls)
+        };
+        for (peer, forwarded, behind_tls, expected) in [
+            ("127.0.0.1:5", &["10.0.0.7"][..], false, "127.0.0.1"),
+            ("127.0.0.1:5", &["10.0.0.7"], true, "10.0.0.7"),
+            ("[::1]:5", &["made up, 10.0.0.7"], true, "10.0.0.7"),
+            ("[::ffff:127.0.0.1]:5", &["10.0.0.1", "10.0.0.2 , 2001:db8::1"], true, "2001:db8::1"),
+            ("127.0.0.1:5", &["[2001:db8::1]:443"], true, "2001:db8::1"),
+            ("127.0.0.1:5", &["10.0.0.7, "], true, "127.0.0.1"),
+            ("127.0.0.1:5", &[], true, "127.0.0.1"),
+            ("192.0.2.1:5", &["10.0.0.7"], true, "192.0.2.1"),
+        ] {
+            assert_eq!(from(peer, forwarded, behind_tls), expected, "{peer} {forwarded:?} {behind_tls}");
+        }
     }
 
     #[test]

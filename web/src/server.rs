@@ -25,7 +25,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Bounds.
     pub limits: Limits,
-    /// Whether a proxy speaks TLS to the browsers: the session cookie is then for TLS alone.
+    /// Whether a proxy speaks TLS to the browsers: the session cookie is then for TLS alone, clients are told apart by
+    /// the last entry of `X-Forwarded-For` where the proxy is on this machine, and `/metrics` needs a sign-in.
     pub behind_tls: bool,
 }
 

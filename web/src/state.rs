@@ -118,6 +118,11 @@ impl AppState {
         Self(Arc::new(Shared { appliance, limits, metrics, secure_cookie, stopping, lanes, requests }))
     }
 
+    /// Whether a proxy on this machine speaks TLS to the clients.
+    pub(crate) fn behind_tls(&self) -> bool {
+        self.secure_cookie
+    }
+
     /// A number for the next request.
     pub(crate) fn next_request(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed)

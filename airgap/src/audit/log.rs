@@ -29,15 +29,24 @@ impl AuditLog {
     /// # Errors
     /// `AuditUnavailable` when the database cannot be used, `AuditBroken` when its end is not signed with `key`.
     pub fn open(dir: &Path, key: InstallationKey, clock: Clock, boot: &str) -> Result<Self, AirgapError> {
+        let log = Self::open_as_it_is(dir, key, clock, boot)?;
+        database::head(&log.lock(), &log.key.public())?.ok_or_else(no_end)?;
+        Ok(log)
+    }
+
+    /// As [`AuditLog::open`], but a log whose end is broken is opened too, so that it can be listed and verified. It
+    /// takes no record.
+    pub fn open_as_it_is(dir: &Path, key: InstallationKey, clock: Clock, boot: &str) -> Result<Self, AirgapError> {
         files::create_dirs(dir)?;
         let path = dir.join(AUDIT_FILE);
         let (connection, is_new) = database::open_writer(&path)?;
         let log = Self { path, key, clock, boot: boot.to_owned(), writer: Mutex::new(connection) };
         if is_new {
-            log.begin()?;
+            match log.begin() {
+                Err(AirgapError::AuditBroken { .. }) => {}
+                begun => begun?,
+            }
             files::sync_dir(dir)?;
-        } else {
-            database::head(&log.lock(), &log.key.public())?.ok_or_else(no_end)?;
         }
         Ok(log)
     }

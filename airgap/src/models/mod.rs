@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{AirgapError, Hash};
+use crate::Hash;
 
 mod assemble;
 mod catalogue;
@@ -42,15 +42,17 @@ const ENCODER_FILES: [&str; 10] = [
 
 /// The hash by which receipts name a model: the SHA-256 of its one file; for an encoder's folder the SHA-256 of the
 /// lines `HASH  PATH` of the files that matter, sorted by path, as `sha256sum` prints them.
-pub fn model_hash(path: &Path) -> Result<Hash, AirgapError> {
+///
+/// `hash` gives the SHA-256 of one file, so that a caller may remember it.
+pub fn model_hash<E>(path: &Path, hash: &mut dyn FnMut(&Path) -> Result<String, E>) -> Result<String, E> {
     if path.is_file() {
-        return Hash::of_file(path).map(|(hash, _)| hash);
+        return hash(path);
     }
     let mut lines = String::new();
     for (name, file) in encoder_files(path) {
-        lines += &[&Hash::of_file(&file)?.0.to_string(), "  ", name, "\n"].concat();
+        lines += &[&hash(&file)?, "  ", name, "\n"].concat();
     }
-    Ok(Hash::of(lines.as_bytes()))
+    Ok(Hash::of(lines.as_bytes()).to_string())
 }
 
 /// The files in `folder` that a program may read, sorted by path.

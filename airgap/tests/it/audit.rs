@@ -327,6 +327,22 @@ fn a_broken_log_takes_no_more_records_and_gives_no_export() {
 }
 
 #[test]
+fn a_log_with_a_broken_end_opens_to_be_verified() {
+    for (sql, bad) in [
+        ("DELETE FROM head", None),
+        ("UPDATE head SET note = replace(note, '10', '11')", None),
+        ("DELETE FROM records WHERE seq = 9", Some(9)),
+    ] {
+        let (dir, log) = log(10);
+        drop(log);
+        tamper(dir.path(), sql);
+        let log = AuditLog::open_as_it_is(dir.path(), key(), clock(), "boot-2").unwrap();
+        assert_eq!(first_bad(log.verify()), bad, "{sql}");
+        assert!(log.append(&event(10)).is_err(), "{sql}");
+    }
+}
+
+#[test]
 fn a_chain_made_to_fit_without_the_key_is_found() {
     // Somebody writes record 300 of 600 anew and mends every link behind it, but cannot sign.
     let (dir, log) = log(600);

@@ -46,7 +46,24 @@ fn key_files_read_back_and_never_replace_a_secret() {
     assert_eq!(read_public(&public).unwrap(), key.public());
     assert!(write_secret(&secret, &SecretKey::from_seed(&[2; 32])).is_err());
     assert_eq!(read_secret(&secret).unwrap().public(), key.public());
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "nothing else is left: {names:?}");
     assert_eq!(fingerprint(&key.public()), "3475 0f98 bd59 fcfc 946d a45a aabe 933b e154 a4b5");
+}
+
+#[test]
+fn a_kill_while_a_key_is_written_leaves_the_folder_usable() {
+    let dir = TempDir::new().unwrap();
+    // What a kill before the link leaves: the temporary file, cut anywhere.
+    let staged = dir.path().join(format!(".{INSTALLATION_KEY_FILE}.{}.new", std::process::id()));
+    fs::write(&staged, "untrusted comm").unwrap();
+    let mut random = |bytes: &mut [u8]| {
+        bytes.fill(0x5a);
+        Ok(())
+    };
+    let key = SecretKey::load_or_create(dir.path(), &mut random).unwrap();
+    assert_eq!(read_secret(&dir.path().join(INSTALLATION_KEY_FILE)).unwrap().public(), key.public());
+    assert!(!staged.exists());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use cloister_index::{KeyId, NewSession, NewUser as StoredNewUser, User, UserId};
 use serde_json::json;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::caller::{Caller, Role, UserInfo, Via};
 use crate::config::Random;
@@ -28,6 +29,12 @@ const SESSIONS_MAX: usize = 10_000;
 
 /// Longest login name, in characters.
 const NAME_CHARS_MAX: usize = 64;
+
+/// Who acts in the log when nobody vouches for the name that was claimed.
+const UNKNOWN: &str = "unknown";
+
+/// Names under which the appliance itself writes into the log.
+const RESERVED: [&str; 3] = ["system", "setup", UNKNOWN];
 
 /// Longest label of a key, in characters.
 const LABEL_CHARS_MAX: usize = 200;
@@ -146,13 +153,13 @@ impl Appliance {
     /// Makes the first administrator and signs them in.
     pub fn set_up(&self, code: &str, name: &str, password: &str, address: &str) -> Result<Login> {
         let keys = [format!("address:{address}"), "setup".to_owned()];
-        self.wait_turn(&keys)?;
+        self.wait_turn(&keys, "setup", &short(name), address)?;
         let mut expected = self.accounts.setup_code.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let right = expected.as_ref().is_some_and(|expected| secret::equal(&tidy_code(code), &tidy_code(expected)));
         if !right || !self.setup_needed()? {
             self.accounts.throttle.failed(&keys, self.now_unix());
             let detail = json!({"address": address});
-            self.journal.append("setup", "setup", name, "denied", detail)?;
+            self.journal.append("setup", "setup", &short(name), "denied", detail)?;
             return Err(Error::Unauthenticated("the set-up code is wrong or was used"));
         }
         check_name(name)?;
@@ -170,32 +177,29 @@ impl Appliance {
     pub fn login(&self, name: &str, password: &str, address: &str) -> Result<Login> {
         let account = format!("account:{}", name.to_lowercase());
         let keys = [account.clone(), format!("address:{address}")];
-        if let Err(error) = self.wait_turn(&keys) {
-            self.journal.append(
-                &short(name),
-                "login",
-                &short(name),
-                "denied",
-                json!({"address": address, "why": "throttled"}),
-            )?;
-            return Err(error);
-        }
+        self.wait_turn(&keys, "login", &short(name), address)?;
         let user = if name.chars().count() <= NAME_CHARS_MAX { self.store.user_by_name(name)? } else { None };
         let live = user.as_ref().filter(|user| !user.disabled);
         if !self.accounts.passwords.verify(password, live.map(|user| user.password_hash.as_str())) {
             self.accounts.throttle.failed(&keys, self.now_unix());
-            self.journal.append(&short(name), "login", &short(name), "denied", json!({"address": address}))?;
+            self.journal.append(UNKNOWN, "login", &short(name), "denied", json!({"address": address}))?;
             return Err(BAD_CREDENTIALS);
         }
         self.accounts.throttle.succeeded(&account);
         self.open_session(live.ok_or(BAD_CREDENTIALS)?, address)
     }
 
-    fn wait_turn(&self, keys: &[String]) -> Result<()> {
-        match self.accounts.throttle.wait(keys, self.now_unix()) {
-            0 => Ok(()),
-            seconds => Err(Error::Throttled { seconds }),
+    /// Refuses an attempt that comes too soon. The log is told once a wait: who floods it with attempts writes nothing.
+    fn wait_turn(&self, keys: &[String], action: &str, object: &str, address: &str) -> Result<()> {
+        let wait = self.accounts.throttle.wait(keys, self.now_unix());
+        if wait.seconds == 0 {
+            return Ok(());
         }
+        if wait.first {
+            let detail = json!({"address": address, "why": "throttled"});
+            self.journal.append(UNKNOWN, action, object, "denied", detail)?;
+        }
+        Err(Error::Throttled { seconds: wait.seconds })
     }
 
     fn open_session(&self, user: &User, address: &str) -> Result<Login> {
@@ -233,17 +237,18 @@ impl Appliance {
         Ok(SessionIdentity { caller: Caller::user(user.clone(), address, Via::Session), csrf: session.csrf, user })
     }
 
-    /// Who an API key acts for.
+    /// Who an API key acts for. Keys are too long to be guessed: only unknown ones are slowed down, so that nobody who
+    /// comes from the same address is shut out with them.
     pub fn authenticate_key(&self, key: &str, address: &str) -> Result<Caller> {
-        let keys = [format!("key-address:{address}")];
-        self.wait_turn(&keys)?;
         let found = if key.starts_with(secret::KEY_PREFIX) { self.store.key(&secret::stored(key))? } else { None };
-        let Some((_, user)) = found else {
-            self.accounts.throttle.failed(&keys, self.now_unix());
-            self.journal.append("unknown", "key.use", "key", "denied", json!({"address": address}))?;
-            return Err(Error::Unauthenticated("the key is not known"));
-        };
-        Ok(Caller::user(info(&user), address, Via::Key))
+        if let Some((_, user)) = found {
+            return Ok(Caller::user(info(&user), address, Via::Key));
+        }
+        let keys = [format!("key-address:{address}")];
+        self.wait_turn(&keys, "key.use", "key", address)?;
+        self.accounts.throttle.failed(&keys, self.now_unix());
+        self.journal.append(UNKNOWN, "key.use", "key", "denied", json!({"address": address}))?;
+        Err(Error::Unauthenticated("the key is not known"))
     }
 
     /// All users.
@@ -368,8 +373,12 @@ fn check_name(name: &str) -> Result<()> {
     if count == 0 || count > NAME_CHARS_MAX {
         return Err(Error::invalid("name", format!("needs 1 to {NAME_CHARS_MAX} characters")));
     }
-    if name.chars().any(|c| c.is_whitespace() || c.is_control()) || name.starts_with("local:") {
+    let folded: String = name.nfkc().flat_map(char::to_lowercase).collect();
+    if name.chars().any(|c| c.is_whitespace() || c.is_control()) || folded.starts_with("local:") {
         return Err(Error::invalid("name", "may hold no white space and not begin with local:"));
+    }
+    if RESERVED.contains(&folded.as_str()) {
+        return Err(Error::invalid("name", format!("{folded} is what the audit log calls the appliance or strangers")));
     }
     Ok(())
 }

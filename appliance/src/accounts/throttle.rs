@@ -22,6 +22,17 @@ const KEYS_MAX: usize = 10_000;
 struct Failures {
     count: u32,
     last: i64,
+    /// Whether a refusal since the last failure was told of.
+    told: bool,
+}
+
+/// What the failures so far ask for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// Seconds to wait before the next attempt; 0 when it may go ahead.
+    pub(crate) seconds: u64,
+    /// Whether this is the first attempt that a key refuses within its wait: only that one goes into the log.
+    pub(crate) first: bool,
 }
 
 /// Counts failures by key (an account's name, an address). Times are Unix seconds.
@@ -31,23 +42,31 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Seconds to wait before the next attempt for any of the keys; 0 when it may go ahead.
-    pub(crate) fn wait(&self, keys: &[String], now: i64) -> u64 {
-        let failures = self.lock();
-        let until =
-            keys.iter().filter_map(|key| failures.get(key)).map(|failures| failures.last + wait_after(failures.count));
-        until.max().map_or(0, |until| (until - now).max(0) as u64)
+    /// How long to wait before the next attempt for any of the keys.
+    pub(crate) fn wait(&self, keys: &[String], now: i64) -> Wait {
+        let mut failures = self.lock();
+        let mut wait = Wait::default();
+        for key in keys {
+            let Some(entry) = failures.get_mut(key) else { continue };
+            let left = (entry.last + wait_after(entry.count) - now).max(0) as u64;
+            if left > 0 {
+                wait.first |= !entry.told;
+                entry.told = true;
+                wait.seconds = wait.seconds.max(left);
+            }
+        }
+        wait
     }
 
     /// Counts a failure for every key.
     pub(crate) fn failed(&self, keys: &[String], now: i64) {
         let mut failures = self.lock();
         for key in keys {
-            let entry = failures.entry(key.clone()).or_insert(Failures { count: 0, last: now });
+            let entry = failures.entry(key.clone()).or_insert(Failures { count: 0, last: now, told: false });
             if now - entry.last > FORGET {
                 entry.count = 0;
             }
-            *entry = Failures { count: entry.count.saturating_add(1), last: now };
+            *entry = Failures { count: entry.count.saturating_add(1), last: now, told: false };
         }
         if failures.len() > KEYS_MAX {
             failures.retain(|_, failures| now - failures.last <= FORGET);
@@ -83,21 +102,35 @@ mod tests {
         for _ in 0..FREE - 1 {
             throttle.failed(&keys, 100);
         }
-        assert_eq!(throttle.wait(&keys, 100), 0);
+        assert_eq!(throttle.wait(&keys, 100).seconds, 0);
         throttle.failed(&keys, 100);
-        assert_eq!(throttle.wait(&keys, 100), 2);
-        assert_eq!(throttle.wait(&keys, 102), 0);
+        assert_eq!(throttle.wait(&keys, 100).seconds, 2);
+        assert_eq!(throttle.wait(&keys, 102).seconds, 0);
         throttle.failed(&keys, 102);
-        assert_eq!(throttle.wait(&keys[..1], 102), 4);
+        assert_eq!(throttle.wait(&keys[..1], 102).seconds, 4);
         for _ in 0..40 {
             throttle.failed(&keys, 102);
         }
-        assert_eq!(throttle.wait(&keys, 102), WAIT_MAX as u64);
+        assert_eq!(throttle.wait(&keys, 102).seconds, WAIT_MAX as u64);
         throttle.succeeded(&keys[0]);
-        assert_eq!(throttle.wait(&keys[..1], 102), 0);
-        assert_eq!(throttle.wait(&keys, 102), WAIT_MAX as u64, "the address still waits");
+        assert_eq!(throttle.wait(&keys[..1], 102).seconds, 0);
+        assert_eq!(throttle.wait(&keys, 102).seconds, WAIT_MAX as u64, "the address still waits");
         throttle.failed(&keys, 102 + FORGET + 1);
-        assert_eq!(throttle.wait(&keys, 102 + FORGET + 1), 0, "old failures are forgotten");
+        assert_eq!(throttle.wait(&keys, 102 + FORGET + 1).seconds, 0, "old failures are forgotten");
+    }
+
+    #[test]
+    fn one_refusal_a_wait_is_told() {
+        let throttle = Throttle::default();
+        let keys = ["account:ada".to_owned(), "address:10.0.0.1".to_owned()];
+        for _ in 0..FREE {
+            throttle.failed(&keys[1..], 100);
+        }
+        assert_eq!(throttle.wait(&keys, 100), Wait { seconds: 2, first: true });
+        assert_eq!(throttle.wait(&keys, 101), Wait { seconds: 1, first: false });
+        assert_eq!(throttle.wait(&keys, 102), Wait::default());
+        throttle.failed(&keys, 102);
+        assert_eq!(throttle.wait(&keys, 103), Wait { seconds: 3, first: true });
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod types;
 use std::time::Instant;
 
 use cloister_engine::CancelFlag;
+use cloister_index::{DocumentId, IndexError};
 use serde_json::json;
 
 pub use types::{Answer, AnswerModel, AnswerState, AskEvent, Citation, Question, Timings};
@@ -25,7 +26,8 @@ pub(crate) use span::Spans;
 pub(crate) use turns::Turns;
 
 use crate::caller::Caller;
-use crate::search::{Passage, Scope, SearchMode, places};
+use crate::documents::PageBox;
+use crate::search::{Finding, Passage, Scope, SearchMode, places};
 use crate::{Appliance, Error, Result};
 use check::{Sifted, content_words, slice};
 use profile::Profile;
@@ -52,11 +54,14 @@ impl Appliance {
     ) -> Result<Answer> {
         let begun = Instant::now();
         let scope = self.scope(caller, question.collection.as_deref(), &question.documents)?;
-        let model = permitted_model(caller, question)?;
+        let model = self.permitted_model(caller, question)?;
         let limit = if question.passages == 0 { PASSAGES_DEFAULT } else { question.passages.min(PASSAGES_MAX) };
-        let (passages, edition) = self.find(&scope, &question.text, SearchMode::Hybrid, limit)?;
+        let Finding { passages, edition, way } = self.find(&scope, &question.text, SearchMode::Hybrid, limit)?;
         let coverage = self.coverage_of(&scope)?;
-        let detail = json!({"question": question.text, "scope": scope.detail(), "edition": edition, "passages": places(&passages)});
+        let detail = json!({
+            "question": question.text, "way": way.detail(), "scope": scope.detail(), "edition": edition,
+            "passages": places(&passages),
+        });
         self.record(caller, "question", "question", detail)?;
         let mut answer = Answer {
             question: question.text.clone(),
@@ -136,12 +141,10 @@ impl Appliance {
             let passage = &passages[quoted.passage];
             let (start, end) = (passage.start + quoted.range.start as u32, passage.start + quoted.range.end as u32);
             let quote = slice(&passage.text, &quoted.range);
-            let document = self.store.document(&scope.visible, &passage.document, None)?;
-            let text = self.store.text(&scope.visible, &document.id)?;
+            let (text, boxes) = self.text_as_searched(scope, passage, start, end)?;
             if slice(&text, &(start as usize..end as usize)) != quote {
                 return Err(Error::Damaged(format!("a passage of {} is not the text at its place", passage.name)));
             }
-            let boxes = self.store.boxes(&scope.visible, &document.id, start, end)?;
             let page = page_at(&text, passage, start);
             out.push(Citation {
                 marker: index as u32 + 1,
@@ -158,15 +161,38 @@ impl Appliance {
         }
         Ok(out)
     }
-}
 
-/// A model by path opens any file of the machine: for the operator only.
-fn permitted_model<'a>(caller: &Caller, question: &'a Question) -> Result<Option<&'a str>> {
-    match question.model.as_deref() {
-        Some(model) if caller.as_user().is_some() && model.contains(['/', '\\']) => {
-            Err(Error::Denied("only the operator may name a model by its path"))
+    /// The text of a passage's document and the boxes of a span, both of the version that was searched.
+    fn text_as_searched(
+        &self,
+        scope: &Scope,
+        passage: &Passage,
+        start: u32,
+        end: u32,
+    ) -> Result<(String, Vec<PageBox>)> {
+        let changed = || Error::Changed { name: passage.name.clone() };
+        let id = DocumentId::parse(&passage.document)?;
+        let text = self.store.text(&scope.visible, &id);
+        let boxes = self.store.boxes(&scope.visible, &id, start, end);
+        // Versions only go forward: if it is still this one now, it was this one all the time.
+        match (self.store.document(&scope.visible, &passage.document, None), text, boxes) {
+            (Ok(now), text, boxes) if now.version == passage.version => Ok((text?, boxes?)),
+            (Ok(_) | Err(IndexError::NotFound { .. }), ..) => Err(changed()),
+            (Err(error), ..) => Err(error.into()),
         }
-        model => Ok(model),
+    }
+
+    /// The model a caller asks with. A path opens any file of the machine: for the operator only. Users may name models
+    /// that answer, so that nobody puts the one in use out of its place for nothing.
+    fn permitted_model<'a>(&self, caller: &Caller, question: &'a Question) -> Result<Option<&'a str>> {
+        let Some(model) = question.model.as_deref() else { return Ok(None) };
+        if caller.as_user().is_some() {
+            if model.contains(['/', '\\']) {
+                return Err(Error::Denied("only the operator may name a model by its path"));
+            }
+            self.shelf.need_answering(model)?;
+        }
+        Ok(Some(model))
     }
 }
 

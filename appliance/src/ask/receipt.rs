@@ -68,7 +68,7 @@ impl Appliance {
     /// An answer as it was given, by the number of its audit record.
     ///
     /// Whoever asked may see it again, and so may auditors and administrators. Texts of passages come from the store:
-    /// they are empty where the document is gone or not granted any more.
+    /// they are empty where the document is gone, not granted any more, or has another version than was searched.
     pub fn answer(&self, caller: &Caller, audit: u64) -> Result<Answer> {
         let record =
             self.journal.record(audit)?.filter(|record| record.event.action == ACTION && record.event.outcome == "ok");
@@ -98,7 +98,10 @@ impl Appliance {
             question: text("question"),
             answer: text("answer"),
             state: AnswerState::parse(&text("state")).unwrap_or(AnswerState::Related),
-            citations: rows("citations").iter().map(|row| self.restore_citation(visible, row)).collect(),
+            citations: rows("citations")
+                .iter()
+                .map(|row| self.restore_citation(visible, row, version_of(&detail["passages"], &row["document"])))
+                .collect(),
             withheld: number(&detail["withheld"]),
             passages,
             coverage: coverage_in(&detail["coverage"]),
@@ -115,7 +118,9 @@ impl Appliance {
     fn restore_passage(&self, visible: &Visible, rank: usize, row: &Value) -> Passage {
         let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let (start, end) = (number(&row["start"]), number(&row["end"]));
+        let version = number(&row["version"]);
         let found = self.store.document(visible, &word("document"), None).ok();
+        let found = found.filter(|found| found.version == version);
         let text = found.as_ref().and_then(|found| self.store.text(visible, &found.id).ok());
         let boxes = found.as_ref().and_then(|found| self.store.boxes(visible, &found.id, start, end).ok());
         Passage {
@@ -124,6 +129,7 @@ impl Appliance {
             document: word("document"),
             name: word("name"),
             collection: found.map(|found| found.collection.to_string()).unwrap_or_default(),
+            version,
             page: number(&row["page"]),
             place: None,
             start,
@@ -136,11 +142,12 @@ impl Appliance {
         }
     }
 
-    fn restore_citation(&self, visible: &Visible, row: &Value) -> Citation {
+    fn restore_citation(&self, visible: &Visible, row: &Value, version: u32) -> Citation {
         let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let (start, end) = (number(&row["start"]), number(&row["end"]));
         let found = self.store.document(visible, &word("document"), None).ok();
-        let boxes = found.and_then(|found| self.store.boxes(visible, &found.id, start, end).ok());
+        let boxes = found.filter(|found| found.version == version);
+        let boxes = boxes.and_then(|found| self.store.boxes(visible, &found.id, start, end).ok());
         Citation {
             marker: number(&row["marker"]),
             document: word("document"),
@@ -154,6 +161,12 @@ impl Appliance {
             verified: row["verified"].as_bool().unwrap_or(false),
         }
     }
+}
+
+/// The version of a cited document: a citation lies within one of the passages.
+fn version_of(passages: &Value, document: &Value) -> u32 {
+    let rows = passages.as_array().map(Vec::as_slice).unwrap_or_default();
+    rows.iter().find(|row| row["document"] == *document).map_or(0, |row| number(&row["version"]))
 }
 
 fn number(value: &Value) -> u32 {

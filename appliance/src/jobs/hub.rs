@@ -1,6 +1,7 @@
 //! What only memory knows about jobs: their progress between two commits, and who listens.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ struct Rates {
 }
 
 struct Subscriber {
+    number: u64,
     caller: Caller,
     visible: Visible,
     looked_up: Instant,
@@ -59,6 +61,8 @@ pub(crate) struct Hub {
     parents: Mutex<HashMap<String, String>>,
     rates: Mutex<Rates>,
     subscribers: Mutex<Vec<Subscriber>>,
+    /// Subscribers so far.
+    subscribed: Mutex<u64>,
     rings: Mutex<u64>,
     bell: Condvar,
 }
@@ -85,9 +89,15 @@ impl Hub {
         cancel
     }
 
-    /// Notes that work on a job has ended.
+    /// Notes that work on a job has ended, or will not begin.
     pub(crate) fn end(&self, job: &JobId) {
         lock(&self.live).remove(job);
+        self.forget(job);
+    }
+
+    /// Forgets the parent of a job that nobody works on any more.
+    pub(crate) fn forget(&self, child: &JobId) {
+        lock(&self.parents).remove(child.as_str());
     }
 
     /// Notes progress. True when it is time to tell the subscribers: at most ten times a second, always at a new state.
@@ -147,22 +157,41 @@ impl Hub {
         lock(&self.parents).insert(child.to_string(), parent.to_string());
     }
 
-    /// The job whose file carried this one's.
+    /// The job whose file carried this one's, until this one has ended.
     pub(crate) fn parent(&self, child: &str) -> Option<String> {
         lock(&self.parents).get(child).cloned()
     }
 
-    /// Forgets a child's parent once nobody asks any more.
-    pub(crate) fn forget(&self, child: &str) {
-        lock(&self.parents).remove(child);
-    }
-
-    pub(crate) fn subscribe(&self, caller: Caller, visible: Visible, sink: JobSink) {
+    /// Adds a subscriber; the number names it.
+    pub(crate) fn subscribe(&self, caller: Caller, visible: Visible, sink: JobSink) -> u64 {
         let mut subscribers = lock(&self.subscribers);
         if subscribers.len() >= SUBSCRIBERS_MAX {
             subscribers.remove(0);
         }
-        subscribers.push(Subscriber { caller, visible, looked_up: Instant::now(), sink });
+        let mut last = lock(&self.subscribed);
+        *last += 1;
+        subscribers.push(Subscriber { number: *last, caller, visible, looked_up: Instant::now(), sink });
+        *last
+    }
+
+    /// Tells one subscriber what `now` finds, or nothing. No other event comes between the looking and the telling, so
+    /// that what is told is never older than what was told before. `Break` when the subscriber is gone.
+    pub(crate) fn tell_one(&self, number: u64, now: impl FnOnce() -> Option<JobInfo>) -> ControlFlow<()> {
+        let mut subscribers = lock(&self.subscribers);
+        let Some(index) = subscribers.iter().position(|subscriber| subscriber.number == number) else {
+            return ControlFlow::Break(());
+        };
+        let Some(info) = now() else { return ControlFlow::Continue(()) };
+        let told = (subscribers[index].sink)(&info);
+        if told.is_break() {
+            subscribers.remove(index);
+        }
+        told
+    }
+
+    /// Ends a subscription.
+    pub(crate) fn unsubscribe(&self, number: u64) {
+        lock(&self.subscribers).retain(|subscriber| subscriber.number != number);
     }
 
     /// Tells a job to everyone who may see its collection now.
@@ -195,5 +224,67 @@ impl Hub {
         let rings = lock(&self.rings);
         let before = *rings;
         drop(self.bell.wait_timeout_while(rings, timeout, |now| *now == before));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn job(id: &str, state: JobState) -> JobInfo {
+        JobInfo {
+            id: id.to_owned(),
+            document: String::new(),
+            name: String::new(),
+            collection: String::new(),
+            state,
+            page: 0,
+            pages: None,
+            seconds: 0.0,
+            seconds_left: None,
+            error: None,
+            gaps: Vec::new(),
+            parent: None,
+        }
+    }
+
+    #[test]
+    fn a_new_subscriber_hears_changes_while_it_is_told_what_is() {
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let random = cloister_index::Random::new(|bytes| bytes.fill(7));
+        let clock = cloister_index::Clock::new(|| "2026-01-01T00:00:00.000Z".to_owned());
+        let options = cloister_index::OpenOptions { clock, random, embedder: None };
+        let store = cloister_index::Store::open(dir.path(), options).expect("a store can be made");
+        let collection = store.add_collection("c").expect("the name is free").id;
+        let visible = store.visible(&cloister_index::Actor::Operator).expect("the operator sees all");
+        let (sender, heard) = channel();
+        let sink = move |info: &JobInfo| match sender.send((info.id.clone(), info.state)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        };
+        let hub = Hub::default();
+        let number = hub.subscribe(Caller::operator("tester"), visible, Box::new(sink));
+        hub.publish(&job("one", JobState::Ready), &collection, |_| None);
+        assert!(hub.tell_one(number, || None).is_continue(), "it has ended meanwhile: nothing is told");
+        assert!(hub.tell_one(number, || Some(job("two", JobState::Queued))).is_continue());
+        let heard_so_far: Vec<_> = heard.try_iter().collect();
+        assert_eq!(heard_so_far, [("one".to_owned(), JobState::Ready), ("two".to_owned(), JobState::Queued)]);
+        drop(heard);
+        assert!(hub.tell_one(number, || Some(job("three", JobState::Queued))).is_break());
+        assert!(hub.tell_one(number, || panic!("nobody is there to be told")).is_break());
+    }
+
+    #[test]
+    fn parents_are_forgotten_when_the_work_has_ended() {
+        let hub = Hub::default();
+        let id = |letter: &str| JobId::parse(&letter.repeat(cloister_index::ID_LENGTH)).expect("the form of an id");
+        let (child, parent) = (id("a"), id("b"));
+        hub.adopt(&child, &parent);
+        hub.begin(&child);
+        assert_eq!(hub.parent(child.as_str()), Some(parent.to_string()));
+        hub.end(&child);
+        assert_eq!(hub.parent(child.as_str()), None);
     }
 }

@@ -83,10 +83,15 @@ pub struct JobInfo {
     pub error: Option<Fault>,
     /// Pages that could not be read.
     pub gaps: Vec<Gap>,
+    /// The job whose file carried this one's, until this one has ended.
+    pub parent: Option<String>,
 }
 
 /// Takes job events; must not block. `Break` ends the subscription.
 pub type JobSink = Box<dyn FnMut(&JobInfo) -> ControlFlow<()> + Send>;
+
+/// Unfinished jobs that a new subscriber hears of at most.
+const SNAPSHOT_MAX: usize = 1_000;
 
 /// Finished jobs listed beside the unfinished ones.
 const FINISHED_LISTED: usize = 200;
@@ -107,16 +112,23 @@ impl Appliance {
         Ok(jobs.into_iter().map(|job| self.job_info(&visible, job)).collect())
     }
 
-    /// Sends every change of a job visible to the caller to `sink`, one call for each unfinished job first.
-    pub fn subscribe(&self, caller: &Caller, mut sink: JobSink) -> Result<()> {
+    /// Sends every change of a job visible to the caller to `sink`; beside them one call for each job that is unfinished
+    /// now, of the 1,000 newest.
+    pub fn subscribe(&self, caller: &Caller, sink: JobSink) -> Result<()> {
         let visible = self.visible(caller)?;
-        let unfinished = JobFilter { unfinished: true, ..JobFilter::default() };
-        for job in self.store.jobs(&visible, &unfinished)? {
-            if sink(&self.job_info(&visible, job)).is_break() {
-                return Ok(());
+        // First of all the subscriber is entered, so that no change falls between the list and the first event.
+        let number = self.hub.subscribe(caller.clone(), visible.clone(), sink);
+        let unfinished = JobFilter { unfinished: true, limit: Some(SNAPSHOT_MAX), ..JobFilter::default() };
+        let listed = self.store.jobs(&visible, &unfinished).inspect_err(|_| self.hub.unsubscribe(number))?;
+        for job in listed {
+            let now = || {
+                let job = self.store.job(&job.id).ok()?;
+                (!has_ended(job.stage)).then(|| self.job_info(&visible, job))
+            };
+            if self.hub.tell_one(number, now).is_break() {
+                break;
             }
         }
-        self.hub.subscribe(caller.clone(), visible, sink);
         Ok(())
     }
 
@@ -133,6 +145,7 @@ impl Appliance {
         })?;
         self.hub.cancel(&id);
         self.tell(&id);
+        self.hub.forget(&id);
         Ok(())
     }
 
@@ -159,6 +172,7 @@ impl Appliance {
             seconds: live.as_ref().map_or_else(|| seconds_between(&job), Live::seconds),
             seconds_left: live.as_ref().and_then(|live| self.hub.seconds_left(live)),
             state: live.map_or(state, |live| if state.is_finished() { state } else { live.state }),
+            parent: self.hub.parent(job.id.as_str()),
             id: job.id.to_string(),
             document: job.document.to_string(),
             name: job.name,

@@ -4,6 +4,7 @@ mod hashes;
 mod shelf;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cloister_airgap::models::{ModelStore, StoredModel};
 use cloister_engine::{ModelInfo, ModelRole, fit};
@@ -85,6 +86,15 @@ pub struct ModelStatus {
     pub detail: Option<String>,
 }
 
+/// The two models that questions need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// The answering model.
+    pub generator: ModelStatus,
+    /// The embedding model.
+    pub embedder: ModelStatus,
+}
+
 /// A question to try.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Example {
@@ -130,8 +140,18 @@ impl Appliance {
 
     /// Loads embedder and generator now rather than at the first question.
     pub fn warm(&self) -> Result<()> {
-        self.shelf.encoder()?;
+        self.encoder()?;
         self.shelf.generator(None).map(drop)
+    }
+
+    /// The embedding model, loaded now if it was not. The store is told of it first: it may have come while the program ran.
+    pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
+        self.shelf.encoder(&|id| Ok(self.store.set_embedder(id)?))
+    }
+
+    /// Whether the answering and the embedding model can be used; looks at no document.
+    pub fn readiness(&self) -> Readiness {
+        Readiness { generator: self.shelf.generator_status(), embedder: self.shelf.encoder_status() }
     }
 
     /// The appliance at a glance.

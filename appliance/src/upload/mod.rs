@@ -128,6 +128,9 @@ pub struct IngestTotal {
 /// Bytes read from an upload at a time.
 const PIECE_BYTES: usize = 256 * 1024;
 
+/// The free space is looked at again after so many bytes of an upload.
+const LOOK_BYTES: u64 = 16 << 20;
+
 impl Appliance {
     /// Streams an upload to the disk, gives it its name and queues it; answers before it is read.
     pub fn upload(
@@ -147,6 +150,8 @@ impl Appliance {
     }
 
     fn stage(&self, name: &str, bytes: &mut dyn Read) -> Result<BlobRef> {
+        self.need_room()?;
+        let mut looked = 0;
         let mut blob = self.store.blobs().begin()?;
         let mut piece = vec![0_u8; PIECE_BYTES];
         loop {
@@ -162,8 +167,25 @@ impl Appliance {
             if blob.written() > self.config.upload_bytes_max {
                 return Err(Error::TooLarge { name: name.to_owned(), bytes_max: self.config.upload_bytes_max });
             }
+            if blob.written() - looked >= LOOK_BYTES {
+                looked = blob.written();
+                self.need_room()?;
+            }
         }
         Ok(blob.finish()?)
+    }
+
+    /// Refuses uploads while little is free: a deletion writes before it frees, and nothing goes without the audit log.
+    fn need_room(&self) -> Result<()> {
+        let reserve = self.config.disk_reserve_bytes;
+        match crate::doctor::disk_free_bytes(&self.config.data_dir) {
+            Some(free) if free < reserve => Err(Error::DiskFull(format!(
+                "{} MiB are free, and {} MiB are kept for deletions and the audit log",
+                free >> 20,
+                reserve >> 20
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn place(

@@ -49,13 +49,15 @@ struct Batch<'a> {
     waiting: HashMap<String, Waiting>,
     total: IngestTotal,
     on_event: &'a mut dyn FnMut(IngestEvent),
+    /// Whether helpers of this call do the work, rather than the workers.
+    helped: bool,
 }
 
 impl Appliance {
     /// Takes in files and folders and waits until each is read and indexed; the collection is made if it is not there.
     ///
-    /// A file that fails is told by its event and disturbs no other. Needs no workers: it starts helpers of its own
-    /// for the time of the call. Hidden files (`.name`) and links within folders are passed over. Attachments of mails
+    /// A file that fails is told by its event and disturbs no other. Needs no workers: where there are none it starts
+    /// helpers of its own for the time of the call. Should the workers be shut down meanwhile it is cancelled. Hidden files (`.name`) and links within folders are passed over. Attachments of mails
     /// get a result of their own.
     pub fn ingest_paths(
         &self,
@@ -71,6 +73,8 @@ impl Appliance {
         if self.collection(caller, collection).is_err() {
             self.add_collection(caller, collection)?;
         }
+        // Two more at work than there are places would read and embed beside the workers, and their end interrupt both.
+        let helped = !self.has_workers();
         on_event(IngestEvent::Found { files: files.len() });
         let (sender, events) = channel();
         let sink = move |info: &JobInfo| match sender.send(info.clone()) {
@@ -79,10 +83,10 @@ impl Appliance {
         };
         self.subscribe(caller, Box::new(sink))?;
         let mut batch =
-            Batch { appliance: self, caller, waiting: HashMap::new(), total: IngestTotal::default(), on_event };
+            Batch { appliance: self, caller, waiting: HashMap::new(), total: IngestTotal::default(), on_event, helped };
         let stop = CancelFlag::new();
         let done = std::thread::scope(|scope| {
-            for _ in 0..self.worker_count() {
+            for _ in 0..if helped { self.worker_count() } else { 0 } {
                 scope.spawn(|| self.work(&stop));
             }
             let done = batch.run(collection, files, options, cancel, &events);
@@ -166,7 +170,7 @@ impl Batch<'_> {
     }
 
     fn wait(&mut self, cancel: &CancelFlag, events: &Receiver<JobInfo>) -> Result<()> {
-        if cancel.is_cancelled() {
+        if cancel.is_cancelled() || !self.helped && !self.appliance.has_workers() {
             return Err(Error::Cancelled);
         }
         match events.recv_timeout(LOOK_EVERY) {
@@ -193,12 +197,9 @@ impl Batch<'_> {
         if self.waiting.contains_key(&info.id) {
             return;
         }
-        let Some(parent) = self.appliance.hub.parent(&info.id).and_then(|parent| self.waiting.get(&parent)) else {
-            return;
-        };
+        let Some(parent) = info.parent.as_ref().and_then(|parent| self.waiting.get(parent)) else { return };
         let (path, name, document) = (parent.path.clone(), info.name.clone(), info.document.clone());
         let child = Waiting { path, name, document, status: "added", begun: Instant::now() };
-        self.appliance.hub.forget(&info.id);
         self.waiting.insert(info.id.clone(), child);
     }
 
@@ -296,17 +297,21 @@ fn walk(root: &Path, folder: &Path, depth: usize, out: &mut Vec<Found>) -> Resul
         out.push(trouble(folder, format!("more than {DEPTH_MAX} folders within one another")));
         return Ok(());
     }
-    let mut entries: Vec<_> = match std::fs::read_dir(folder) {
-        Ok(entries) => entries.filter_map(Result::ok).collect(),
-        Err(error) => {
-            out.push(trouble(folder, error.to_string()));
-            return Ok(());
-        }
+    let (mut entries, bad) = match std::fs::read_dir(folder) {
+        Ok(entries) => readable(entries),
+        Err(error) => (Vec::new(), vec![error]),
     };
+    out.extend(bad.into_iter().map(|error| trouble(folder, error.to_string())));
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        let Ok(kind) = entry.file_type() else { continue };
+        let kind = match entry.file_type() {
+            Ok(kind) => kind,
+            Err(error) => {
+                out.push(trouble(&path, error.to_string()));
+                continue;
+            }
+        };
         if entry.file_name().to_string_lossy().starts_with('.') || kind.is_symlink() {
             continue;
         }
@@ -322,6 +327,24 @@ fn walk(root: &Path, folder: &Path, depth: usize, out: &mut Vec<Found>) -> Resul
     Ok(())
 }
 
+/// Errors of one folder that are told; a folder that breaks off gives the same one again and again.
+const BAD_ENTRIES_MAX: usize = 8;
+
+/// The entries that could be read, and why others could not.
+fn readable<T>(entries: impl Iterator<Item = std::io::Result<T>>) -> (Vec<T>, Vec<std::io::Error>) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Ok(entry) => good.push(entry),
+            Err(error) => bad.push(error),
+        }
+        if bad.len() == BAD_ENTRIES_MAX {
+            break;
+        }
+    }
+    (good, bad)
+}
+
 fn name_in(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }
@@ -329,6 +352,15 @@ fn name_in(root: &Path, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_in_a_folder_is_told() {
+        let error = || std::io::Error::other("the disk does not answer");
+        let (good, bad) = readable([Ok("a"), Err(error()), Ok("b")].into_iter());
+        assert_eq!((good, bad.len()), (vec!["a", "b"], 1));
+        let (_, bad) = readable(std::iter::repeat_with(|| Err::<(), _>(error())));
+        assert_eq!(bad.len(), BAD_ENTRIES_MAX, "it ends");
+    }
 
     #[test]
     fn names_are_relative_to_the_folder_given() {

@@ -1,5 +1,7 @@
 //! Vectors of passages, in small batches that give way to questions.
 
+use std::sync::TryLockError;
+
 use cloister_index::{Job, NewPassage, Stage};
 
 use crate::CancelFlag;
@@ -47,17 +49,30 @@ impl Appliance {
         if stop.is_cancelled() || !self.shelf.encoder_is_present() {
             return false;
         }
+        let _one = match self.filling.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            // Another worker is at it and would make the same ones.
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        // It may have come while the program ran: the store must know whose vectors are missing.
+        if let Some(id) = self.shelf.embedder_id()
+            && self.store.set_embedder(&id).is_err()
+        {
+            return false;
+        }
         let Ok(missing) = self.store.passages_without_vector(FILL_BATCH) else { return false };
         if missing.is_empty() {
             return false;
         }
-        let Ok(encoder) = self.shelf.encoder() else { return false };
+        let Ok(encoder) = self.encoder() else { return false };
         let mut made = Vec::with_capacity(missing.len());
         for batch in missing.chunks(BATCH) {
             self.turns.give_way();
-            let texts: Vec<(String, &str)> = batch.iter().map(|(_, text)| (String::new(), text.as_str())).collect();
+            let texts: Vec<(String, &str)> =
+                batch.iter().map(|row| (heading_line(&row.heading_path), row.text.as_str())).collect();
             let Ok(vectors) = embed(&encoder, &texts) else { return false };
-            made.extend(batch.iter().map(|(id, _)| *id).zip(vectors));
+            made.extend(batch.iter().map(|row| row.passage).zip(vectors));
         }
         self.store.save_vectors(&made).is_ok()
     }

@@ -1,6 +1,7 @@
 //! The ingest workers: take a job, read, cut, embed, commit.
 
 mod embed;
+mod guard;
 mod read;
 
 use std::sync::{Arc, PoisonError};
@@ -61,6 +62,11 @@ impl Appliance {
         }
     }
 
+    /// Whether the ingest workers were started and not shut down.
+    pub(crate) fn has_workers(&self) -> bool {
+        !self.workers.lock().unwrap_or_else(PoisonError::into_inner).handles.is_empty()
+    }
+
     pub(crate) fn worker_count(&self) -> usize {
         self.config.threads.clamp(1, WORKERS_MAX)
     }
@@ -71,7 +77,8 @@ impl Appliance {
             match self.store.next_job() {
                 Ok(Some(job)) => self.work_off(&job, stop),
                 Ok(None) => {
-                    if !self.fill_vectors(stop) && !stop.is_cancelled() {
+                    let filled = guard::guarded(|| Ok(self.fill_vectors(stop))).unwrap_or(false);
+                    if !filled && !stop.is_cancelled() {
                         self.hub.wait(IDLE);
                     }
                 }
@@ -83,7 +90,7 @@ impl Appliance {
     fn work_off(&self, job: &Job, stop: &CancelFlag) {
         let cancel = self.hub.begin(&job.id);
         self.tell(&job.id);
-        let done = self.ingest(job, &|| stop.is_cancelled() || cancel.is_cancelled());
+        let done = guard::guarded(|| self.ingest(job, &|| stop.is_cancelled() || cancel.is_cancelled()));
         self.hub.end(&job.id);
         match done {
             Err(Error::Cancelled) if stop.is_cancelled() && !cancel.is_cancelled() => {
@@ -111,7 +118,7 @@ impl Appliance {
     fn ingest(&self, job: &Job, stopped: &dyn Fn() -> bool) -> Result<()> {
         let reading = self.read(job, stopped)?;
         let pages = self.pages_of(job)?;
-        let encoder = self.shelf.encoder().ok();
+        let encoder = self.encoder().ok();
         let passages = passages_of(&pages, encoder.as_deref(), stopped)?;
         // Before the commit: a kill between the two must not lose them, and placing them twice does no harm.
         self.place_attachments(job, &reading);

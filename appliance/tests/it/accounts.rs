@@ -1,6 +1,6 @@
 //! Set-up, sessions, keys, rights.
 
-use cloister_appliance::{Error, ErrorKind, Level, NewUser, Role, SearchQuery, UploadOptions};
+use cloister_appliance::{AuditFilter, Error, ErrorKind, Level, NewUser, Role, SearchQuery, UploadOptions};
 
 use crate::support::{CONTRACT, Fixture, operator};
 
@@ -47,6 +47,43 @@ fn logins_fail_alike_and_are_slowed_down() {
     fixture.pass(3);
     app.login("ada", PASSWORD, "10.0.0.4").unwrap();
     assert!(fixture.actions().iter().filter(|action| *action == "login denied").count() >= 8);
+}
+
+#[test]
+fn strangers_cannot_fill_the_log_nor_borrow_a_name() {
+    let fixture = Fixture::bare();
+    let app = fixture.app();
+    for _ in 0..200 {
+        app.login("system", "not a password", "10.0.0.2").unwrap_err();
+    }
+    let filter = AuditFilter { limit: 1000, action: Some("login".to_owned()), ..Default::default() };
+    let records = app.audit_records(&operator(), &filter).unwrap().records;
+    assert_eq!(records.len(), 6, "five failures and the first that was refused");
+    for record in &records {
+        assert_eq!((record.actor.as_str(), record.object.as_str()), ("unknown", "system"));
+    }
+    assert_eq!(records[5].detail["why"], "throttled");
+    fixture.pass(3);
+    app.login("system", "not a password", "10.0.0.2").unwrap_err();
+    app.login("system", "not a password", "10.0.0.2").unwrap_err();
+    assert_eq!(app.audit_records(&operator(), &filter).unwrap().records.len(), 8, "a new wait, a new line");
+    for name in ["system", "Setup", "UNKNOWN", "local:root", "Local:root", "ｓｙｓｔｅｍ"] {
+        let new = NewUser { name: name.to_owned(), role: Role::Member, password: PASSWORD.to_owned() };
+        assert_eq!(kind(app.add_user(&operator(), &new)), ErrorKind::Invalid, "{name}");
+    }
+}
+
+#[test]
+fn a_known_key_is_not_shut_out_with_unknown_ones() {
+    let fixture = Fixture::bare();
+    let app = fixture.app();
+    let ada = fixture.user("ada", Role::Member).caller;
+    let key = app.add_key(&ada, "scanner", None).unwrap().key;
+    for _ in 0..5 {
+        assert_eq!(kind(app.authenticate_key("cloister_made_up", "10.0.0.2")), ErrorKind::Unauthenticated);
+    }
+    assert_eq!(kind(app.authenticate_key("cloister_made_up", "10.0.0.2")), ErrorKind::Throttled);
+    assert_eq!(app.authenticate_key(&key, "10.0.0.2").unwrap().name(), "ada");
 }
 
 #[test]

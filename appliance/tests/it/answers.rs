@@ -1,6 +1,9 @@
 //! Asking, with the small models.
 
-use cloister_appliance::{AnswerState, AskEvent, CancelFlag, Error, Question, Role, SearchMode, SearchQuery};
+use cloister_appliance::{
+    AnswerState, AskEvent, Caller, CancelFlag, Error, ErrorKind, Level, ModelState, Question, Role, SearchMode,
+    SearchQuery,
+};
 
 use crate::support::{CONTRACT, Fixture, NOTE, models, operator};
 
@@ -102,4 +105,92 @@ fn the_usual_model_answers_and_abstains() {
     }
     let answer = ask("Who is insured against fire, and for which sum?");
     assert!(answer.abstained() && answer.answer.is_empty(), "{answer:?}");
+}
+
+#[test]
+fn an_embedder_that_comes_while_it_runs_is_used() {
+    let Some(models) = models("an_embedder_that_comes_while_it_runs_is_used") else { return };
+    let own = tempfile::tempdir().unwrap();
+    let fixture = Fixture::with_models(own.path());
+    let app = fixture.app();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes())]);
+    let query = SearchQuery { text: "which law governs".to_owned(), mode: SearchMode::Vector, ..Default::default() };
+    assert!(app.search(&operator(), &query).is_err(), "there is no embedder yet");
+    let name = "all-minilm-l6-v2";
+    std::os::unix::fs::symlink(models.join(name), own.path().join(name)).unwrap();
+    let added = fixture.ingest("c", &[("note.txt", NOTE.as_bytes())]);
+    assert_eq!(added[0].status, "added", "{added:?}");
+    let names = || -> Vec<String> {
+        let found = app.search(&operator(), &query).unwrap().passages;
+        found.into_iter().map(|passage| passage.name).collect()
+    };
+    assert!(names().contains(&"note.txt".to_owned()));
+    // What was stored before gets its vectors from the workers as soon as they are idle.
+    app.start_workers();
+    let begun = std::time::Instant::now();
+    while names()[0] != "supply.txt" && begun.elapsed() < std::time::Duration::from_mins(1) {
+        std::thread::yield_now();
+    }
+    app.shutdown();
+    assert_eq!(names()[0], "supply.txt");
+    let check = app.doctor().into_iter().find(|check| check.name == "vectors").unwrap();
+    assert!(check.ok, "{check:?}");
+}
+
+#[test]
+fn a_document_that_changes_during_a_question_is_a_conflict() {
+    let Some(models) = models("a_document_that_changes_during_a_question_is_a_conflict") else { return };
+    let fixture = Fixture::with_models(&models);
+    let app = fixture.app();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes())]);
+    let asked = question("Which law governs the agreement?");
+    let kept = app.ask(&operator(), &asked, &CancelFlag::new(), &mut |_| ()).unwrap();
+    assert_eq!(kept.state, AnswerState::Answered);
+    let changed = format!("A NEW FIRST LINE\n\n{CONTRACT}");
+    let error = app
+        .ask(&operator(), &asked, &CancelFlag::new(), &mut |event| {
+            if matches!(event, AskEvent::Retrieved { .. }) {
+                fixture.ingest("c", &[("supply.txt", changed.as_bytes())]);
+            }
+        })
+        .unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "changed"));
+    assert_eq!(error.to_string(), "supply.txt changed while it was read: ask again");
+    // The receipt of the first answer shows its own words, and no text of the other version.
+    let again = app.answer(&operator(), kept.audit).unwrap();
+    assert_eq!((&again.answer, again.citations.len()), (&kept.answer, kept.citations.len()));
+    assert_eq!(again.citations[0].quote, kept.citations[0].quote);
+    assert!(again.citations.iter().all(|citation| citation.boxes.is_empty()));
+    assert!(again.passages.iter().all(|passage| passage.text.is_empty() && passage.boxes.is_empty()));
+    assert_eq!(again.passages[0].version, 1);
+}
+
+#[test]
+fn a_user_cannot_put_the_answering_model_out_of_its_place() {
+    let Some(models) = models("a_user_cannot_put_the_answering_model_out_of_its_place") else { return };
+    let fixture = Fixture::with_models(&models);
+    let app = fixture.app();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes())]);
+    let member = fixture.user("ada", Role::Member).caller;
+    app.grant(&operator(), "c", "ada", Level::Read).unwrap();
+    app.warm().unwrap();
+    let ask = |caller: &Caller, model: &str| {
+        let asked = Question { model: Some(model.to_owned()), ..question("Which law governs the agreement?") };
+        app.ask(caller, &asked, &CancelFlag::new(), &mut |_| ()).map(|answer| answer.model.name)
+    };
+    for (model, kind) in [
+        ("all-minilm-l6-v2", ErrorKind::Invalid),
+        ("no-such-model", ErrorKind::Invalid),
+        ("../models/x.gguf", ErrorKind::Denied),
+    ] {
+        assert_eq!(ask(&member, model).unwrap_err().kind(), kind, "{model}");
+    }
+    // The operator may name anything; what cannot answer is told before the model in use is let go.
+    let odd = fixture.dir.path().join("odd.gguf");
+    std::fs::write(&odd, b"GGUF and no more").unwrap();
+    for model in ["all-minilm-l6-v2", odd.to_str().unwrap()] {
+        assert_eq!(ask(&operator(), model).unwrap_err().code(), "model_unavailable", "{model}");
+    }
+    assert_eq!(app.readiness().generator.state, ModelState::Ready);
+    assert_eq!(ask(&member, "smollm2-135m-instruct-q4_1").unwrap(), "smollm2-135m-instruct-q4_1");
 }

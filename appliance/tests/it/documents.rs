@@ -137,3 +137,38 @@ fn what_is_known_to_be_missing_is_a_gap_and_the_rest_is_found() {
     let unread: Vec<(&str, u32)> = found.coverage.unread.iter().map(|row| (row.name.as_str(), row.page)).collect();
     assert_eq!(unread, [("torn.html", 1)]);
 }
+
+#[test]
+fn a_nearly_full_disk_takes_no_uploads_and_lets_deletions_through() {
+    let mut fixture = Fixture::bare();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes())]);
+    fixture.close();
+    let mut config = fixture.config();
+    config.disk_reserve_bytes = u64::MAX;
+    let app = cloister_appliance::Appliance::open(config).unwrap();
+    let error = app.upload(&operator(), "c", "x.txt", &mut &b"x"[..], &UploadOptions::default()).unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::DiskFull, "disk_full"));
+    assert_eq!(app.remove_document(&operator(), "supply.txt", Some("c")).unwrap().probe_hits, 0);
+}
+
+#[test]
+fn a_document_without_text_says_why() {
+    let fixture = Fixture::bare();
+    let app = fixture.app();
+    app.add_collection(&operator(), "c").unwrap();
+    let id = fixture.upload(&operator(), "c", "queued.txt", b"later").document;
+    for error in [
+        app.document_text(&operator(), "queued.txt", Some("c")).unwrap_err(),
+        app.document_page(&operator(), &id, 1).unwrap_err(),
+        app.document_boxes(&operator(), &id, 0, 4).unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "not_read"));
+        assert_eq!(error.to_string(), "queued.txt is not read yet");
+    }
+    fixture.ingest("c", &[("bad.pdf", b"%PDF-1.7\nnot really"), ("good.txt", b"here")]);
+    let failed = app.document_text(&operator(), "bad.pdf", Some("c")).unwrap_err();
+    assert!(failed.to_string().starts_with("bad.pdf could not be read: damaged: "), "{failed}");
+    let good = app.document(&operator(), "good.txt", Some("c")).unwrap().info.id;
+    let missing = app.document_page(&operator(), &good, 2).unwrap_err();
+    assert_eq!((missing.kind(), missing.to_string().as_str()), (ErrorKind::NotFound, "no such page: 2"));
+}

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use cloister_appliance::{Appliance, DocumentStatus, ErrorKind, JobState, UploadStatus};
+use cloister_appliance::{
+    Appliance, CancelFlag, DocumentStatus, ErrorKind, IngestEvent, JobState, UploadOptions, UploadStatus,
+};
 
 use crate::support::{CONTRACT, Fixture, NOTE, operator};
 
@@ -66,4 +68,25 @@ fn a_data_directory_has_one_owner() {
     assert_eq!(error.code(), "in_use");
     fixture.close();
     Appliance::open(fixture.config()).unwrap();
+}
+
+#[test]
+fn where_workers_run_they_do_the_work_alone() {
+    let fixture = Fixture::bare();
+    let app = fixture.app();
+    app.start_workers();
+    let results = fixture.ingest("c", &[("a.txt", CONTRACT.as_bytes()), ("b.txt", NOTE.as_bytes())]);
+    assert!(results.iter().all(|result| result.status == "added"), "{results:?}");
+    // Were there helpers of the call's own, it would go on without the workers.
+    let file = fixture.dir.path().join("late.txt");
+    std::fs::write(&file, "too late").unwrap();
+    let ended =
+        app.ingest_paths(&operator(), "c", &[file], &UploadOptions::default(), &CancelFlag::new(), &mut |event| {
+            if matches!(event, IngestEvent::Found { .. }) {
+                app.shutdown();
+            }
+        });
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+    let job = app.jobs(&operator(), None).unwrap().remove(0);
+    assert_eq!((job.name.as_str(), job.state), ("late.txt", JobState::Queued));
 }

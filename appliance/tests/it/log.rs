@@ -1,6 +1,7 @@
 //! What is done is in the log, and the log can be checked by others.
 
-use cloister_appliance::{AuditFilter, AuditFormat, CancelFlag, Question, SearchQuery, verify_export};
+use cloister_appliance::airgap::audit::AUDIT_FILE;
+use cloister_appliance::{Appliance, AuditFilter, AuditFormat, CancelFlag, Question, SearchQuery, verify_export};
 
 use crate::support::{CONTRACT, Fixture, operator};
 
@@ -79,4 +80,54 @@ fn the_doctor_looks_everywhere() {
     assert!(!bad.contains(&"audit log") && !bad.contains(&"data directory"), "{bad:?}");
     fixture.pass(-1000);
     assert!(fixture.app().doctor().iter().any(|check| check.name == "clock" && !check.ok));
+}
+
+#[test]
+fn a_changed_last_record_gets_its_verdict() {
+    let mut fixture = Fixture::bare();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes())]);
+    let query = SearchQuery { text: "Delaware".to_owned(), ..Default::default() };
+    let last = fixture.app().search(&operator(), &query).unwrap().audit;
+    fixture.close();
+    let path = fixture.dir.path().join("data/audit").join(AUDIT_FILE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let places: Vec<usize> =
+        bytes.windows(8).enumerate().filter(|(_, found)| found == b"Delaware").map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "the record lies in the file as text");
+    places.iter().for_each(|at| bytes[at + 7] = b'f');
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(Appliance::open(fixture.config()).err().unwrap().code(), "audit_unavailable");
+    let app = Appliance::open_for_audit(fixture.config()).unwrap();
+    let verdict = app.audit_verify(&operator()).unwrap();
+    assert!(!verdict.ok);
+    assert_eq!(verdict.bad.unwrap().seq, Some(last));
+    let listed = app.audit_records(&operator(), &AuditFilter { limit: 1000, ..Default::default() }).unwrap();
+    assert_eq!(listed.records.last().map(|record| record.seq), Some(last));
+    let refused = app.audit_export(&operator(), AuditFormat::Jsonl, None, None, &mut Vec::new()).unwrap_err();
+    assert!(refused.to_string().contains(&format!("record {last}")), "{refused}");
+    let check = app.doctor().into_iter().find(|check| check.name == "audit log").unwrap();
+    assert!(!check.ok && check.detail.contains(&last.to_string()), "{check:?}");
+    assert!(app.search(&operator(), &query).is_err(), "what must be recorded is refused");
+}
+
+#[test]
+fn an_unbroken_log_is_opened_for_audit_as_always() {
+    let mut fixture = Fixture::bare();
+    fixture.close();
+    let app = Appliance::open_for_audit(fixture.config()).unwrap();
+    assert!(app.audit_verify(&operator()).unwrap().ok);
+    let actions = app.audit_records(&operator(), &AuditFilter::default()).unwrap().records;
+    assert_eq!(actions.iter().filter(|record| record.action == "system.open").count(), 2);
+}
+
+#[test]
+fn a_search_that_goes_by_words_alone_says_so() {
+    let fixture = Fixture::bare();
+    fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes())]);
+    let query = SearchQuery { text: "Delaware".to_owned(), ..Default::default() };
+    let found = fixture.app().search(&operator(), &query).unwrap();
+    let page = fixture.app().audit_records(&operator(), &AuditFilter { limit: 1000, ..Default::default() }).unwrap();
+    let detail = &page.records.iter().find(|record| record.seq == found.audit).unwrap().detail;
+    assert_eq!((detail["mode"].as_str(), detail["way"]["mode"].as_str()), (Some("hybrid"), Some("keyword")));
+    assert!(detail["way"]["why"].as_str().unwrap().contains("all-minilm-l6-v2"), "{detail}");
 }

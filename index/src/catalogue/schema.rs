@@ -8,7 +8,7 @@ use crate::IndexError;
 const APPLICATION_ID: i64 = 0x434c_4f49;
 
 /// The text of each migration; its number is its place, from 1.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, GAPS];
 
 const FIRST: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -79,6 +79,11 @@ CREATE INDEX jobs_stage ON jobs(stage);
 CREATE TABLE outbox(
     seq INTEGER PRIMARY KEY AUTOINCREMENT, edition INTEGER NOT NULL, operation TEXT NOT NULL, version INTEGER NOT NULL) STRICT;
 CREATE INDEX outbox_edition ON outbox(edition);
+";
+
+/// Gaps are counted for every document of a scope, so that they must not be looked for among all pages.
+const GAPS: &str = "
+CREATE INDEX pages_gaps ON pages(version, number) WHERE outcome IN ('partial', 'failed', 'skipped');
 ";
 
 /// The schema number that this program writes.

@@ -74,7 +74,34 @@ SELECT id, name, created,
     (SELECT count(*) FROM documents JOIN pages ON pages.version = documents.current
         WHERE collection = collections.row AND outcome IN ('partial', 'failed', 'skipped')),
     row
-FROM collections ORDER BY name";
+FROM collections";
+
+fn summaries(
+    view: &Connection,
+    still: &BTreeMap<i64, (CollectionId, Level)>,
+    only: Option<i64>,
+) -> Result<Vec<CollectionSummary>, IndexError> {
+    let sql = match only {
+        Some(row) => format!("{SUMMARY} WHERE row = {row}"),
+        None => format!("{SUMMARY} ORDER BY name"),
+    };
+    let mut statement = view.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Some((id, level)) = still.get(&row.get(6)?) else { continue };
+        found.push(CollectionSummary {
+            id: id.clone(),
+            name: row.get(1)?,
+            created: row.get(2)?,
+            documents: row.get::<_, i64>(3)? as u64,
+            pages: row.get::<_, i64>(4)? as u64,
+            unread: row.get::<_, i64>(5)? as u64,
+            level: *level,
+        });
+    }
+    Ok(found)
+}
 
 impl Store {
     /// What an actor may see: computed once a request, needed by everything that touches a collection.
@@ -105,24 +132,14 @@ impl Store {
 
     /// The collections that can be seen, by name.
     pub fn list_collections(&self, visible: &Visible) -> Result<Vec<CollectionSummary>, IndexError> {
-        self.catalogue.read("list the collections", |view| {
-            let still = still_visible(view, visible)?;
-            let mut statement = view.prepare_cached(SUMMARY)?;
-            let mut rows = statement.query([])?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                let Some((id, level)) = still.get(&row.get(6)?) else { continue };
-                found.push(CollectionSummary {
-                    id: id.clone(),
-                    name: row.get(1)?,
-                    created: row.get(2)?,
-                    documents: row.get::<_, i64>(3)? as u64,
-                    pages: row.get::<_, i64>(4)? as u64,
-                    unread: row.get::<_, i64>(5)? as u64,
-                    level: *level,
-                });
-            }
-            Ok(found)
+        self.catalogue.read("list the collections", |view| summaries(view, &still_visible(view, visible)?, None))
+    }
+
+    /// One collection as [`Store::list_collections`] gives it.
+    pub fn collection_summary(&self, visible: &Visible, id: &CollectionId) -> Result<CollectionSummary, IndexError> {
+        self.catalogue.read("sum a collection up", |view| {
+            let row = need(view, visible, id, Level::Read)?;
+            summaries(view, &still_visible(view, visible)?, Some(row))?.pop().ok_or(NO_COLLECTION)
         })
     }
 

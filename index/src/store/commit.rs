@@ -8,9 +8,9 @@ use super::{
     pages::{SEPARATOR_CHARS, canonical_text},
 };
 use crate::{
-    EmbedderId, IndexError, JobId, NewPassage,
+    EmbedderId, IndexError, JobId, NewPassage, Unembedded,
     catalogue::{Change, Operation, next_edition},
-    packing::{checksum, pack_strings, pack_vector},
+    packing::{checksum, pack_strings, pack_vector, unpack_strings},
 };
 
 /// Passages of one document.
@@ -59,20 +59,21 @@ impl Store {
     }
 
     /// Passages that have no vector of the present embedder, lowest rows first.
-    pub fn passages_without_vector(&self, limit: usize) -> Result<Vec<(i64, String)>, IndexError> {
+    pub fn passages_without_vector(&self, limit: usize) -> Result<Vec<Unembedded>, IndexError> {
         let Some(embedder) = self.embedder()? else { return Ok(Vec::new()) };
         self.catalogue.read("look for passages without a vector", |view| {
             let mut statement = view.prepare_cached(
-                "SELECT passages.row, passages.text FROM passages LEFT JOIN vectors ON vectors.passage = passages.row
+                "SELECT passages.row, heading_path, passages.text FROM passages LEFT JOIN vectors ON vectors.passage = passages.row
                     AND vectors.embedder = (SELECT row FROM embedders WHERE sha256 = ?1 AND dimension = ?2)
                  WHERE vectors.passage IS NULL ORDER BY passages.row LIMIT ?3",
             )?;
-            let rows = statement
-                .query_map((&embedder.sha256, embedder.dimension as i64, limit as i64), |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?
-                .collect::<Result<_, _>>()?;
-            Ok(rows)
+            let mut rows = statement.query((&embedder.sha256, embedder.dimension as i64, limit as i64))?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let heading_path = unpack_strings(&row.get::<_, String>(1)?)?;
+                found.push(Unembedded { passage: row.get(0)?, heading_path, text: row.get(2)? });
+            }
+            Ok(found)
         })
     }
 

@@ -91,11 +91,12 @@ fn names(view: &Connection, document: i64) -> Result<Vec<String>, IndexError> {
     Ok(names)
 }
 
+const GAPS: &str = "
+SELECT number, coalesce(reason, outcome) FROM pages
+WHERE version = ?1 AND outcome IN ('partial', 'failed', 'skipped') ORDER BY number";
+
 fn gaps(view: &Connection, version: i64) -> Result<Vec<Gap>, IndexError> {
-    let mut statement = view.prepare_cached(
-        "SELECT number, coalesce(reason, outcome) FROM pages
-         WHERE version = ?1 AND outcome IN ('partial', 'failed', 'skipped') ORDER BY number",
-    )?;
+    let mut statement = view.prepare_cached(GAPS)?;
     let gaps = statement
         .query_map([version], |row| Ok(Gap { page: row.get(0)?, reason: row.get(1)? }))?
         .collect::<Result<_, _>>()?;
@@ -279,6 +280,8 @@ impl Store {
     }
 
     /// What a scope holds and what of it could not be read. Empty `documents` = all of the scope.
+    ///
+    /// A document whose newest version is not (yet) the one that is searched has a line for page 0 that says so.
     pub fn coverage(
         &self,
         visible: &Visible,
@@ -286,75 +289,148 @@ impl Store {
         documents: &[DocumentId],
     ) -> Result<Coverage, IndexError> {
         self.catalogue.read("sum a scope up", |view| {
-            let scope = scope(view, visible, collection, documents)?;
             let mut coverage = Coverage::default();
-            for at in scope {
-                add_coverage(view, &at, &mut coverage)?;
+            let mut unread = Vec::new();
+            for part in parts(view, visible, collection, documents)? {
+                add_part(view, &part, &mut coverage, &mut unread)?;
             }
+            unread.sort_by_key(|(document, line)| (*document, line.page));
+            unread.truncate(UNREAD_MAX);
+            coverage.unread = unread.into_iter().map(|(_, line)| line).collect();
             Ok(coverage)
         })
     }
 }
 
-/// The documents of a scope; what is not visible is not there.
-fn scope(
+/// What the coverage of a scope is summed up from: whole collections, or documents.
+struct Part {
+    /// Compares the part's row, `?1`, with a column.
+    rows: &'static str,
+    row: i64,
+}
+
+const WHOLE: &str = "documents.collection = ?1";
+const ONE: &str = "documents.row = ?1";
+
+/// The parts of a scope; what is not visible is not there.
+fn parts(
     view: &Connection,
     visible: &Visible,
     collection: Option<&CollectionId>,
     documents: &[DocumentId],
-) -> Result<Vec<Located>, IndexError> {
+) -> Result<Vec<Part>, IndexError> {
     let only = collection.map(|id| need(view, visible, id, Level::Read)).transpose()?;
-    let still = still_visible(view, visible)?;
-    let inside = |at: &Located| still.contains_key(&at.collection) && only.is_none_or(|row| row == at.collection);
-    let mut found = Vec::new();
+    let mut still = still_visible(view, visible)?;
+    still.retain(|row, _| only.is_none_or(|only| only == *row));
     if documents.is_empty() {
-        let mut statement =
-            view.prepare_cached("SELECT row, collection, current, newest FROM documents ORDER BY row")?;
-        for at in statement.query_map([], located)? {
-            found.push(at?);
-        }
+        return Ok(still.into_keys().map(|row| Part { rows: WHOLE, row }).collect());
     }
+    let mut statement = view.prepare_cached("SELECT row, collection FROM documents WHERE id = ?1")?;
+    let mut rows = std::collections::BTreeSet::new();
     for id in documents {
-        let mut statement =
-            view.prepare_cached("SELECT row, collection, current, newest FROM documents WHERE id = ?1")?;
-        found.extend(statement.query_row([id.as_str()], located).optional()?);
+        let found: Option<(i64, i64)> =
+            statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        rows.extend(found.filter(|(_, collection)| still.contains_key(collection)).map(|(row, _)| row));
     }
-    found.retain(inside);
-    found.sort_unstable_by_key(|at| at.row);
-    found.dedup_by_key(|at| at.row);
-    Ok(found)
+    Ok(rows.into_iter().map(|row| Part { rows: ONE, row }).collect())
 }
 
-fn add_coverage(view: &Connection, at: &Located, coverage: &mut Coverage) -> Result<(), IndexError> {
-    coverage.documents += 1;
-    let mut statement = view.prepare_cached(
-        "SELECT documents.id, name FROM documents JOIN names ON names.document = documents.row AND position = 0
-         WHERE documents.row = ?1",
-    )?;
-    let (id, name): (String, String) = statement.query_row([at.row], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut note = |page, reason| {
-        if coverage.unread.len() < UNREAD_MAX {
-            coverage.unread.push(Unread {
-                document: DocumentId::trusted(id.clone()),
-                name: name.clone(),
-                page,
-                reason,
-            });
-        }
+/// Documents and pages of a part.
+fn sizes_sql(rows: &str) -> String {
+    format!(
+        "SELECT count(*), coalesce(sum((SELECT count(*) FROM pages WHERE version = documents.current)), 0)
+         FROM documents WHERE {rows}"
+    )
+}
+
+/// Pages of a part that are not in the index.
+fn gaps_sql(rows: &str) -> String {
+    format!(
+        "SELECT documents.row, documents.id, names.name, pages.number, coalesce(pages.reason, pages.outcome)
+         FROM documents CROSS JOIN pages ON pages.version = documents.current AND outcome IN ('partial', 'failed', 'skipped')
+         JOIN names ON names.document = documents.row AND position = 0
+         WHERE {rows} ORDER BY documents.row, pages.number LIMIT {UNREAD_MAX}"
+    )
+}
+
+/// Documents of a part whose newest version is not the one that is searched.
+fn behind_sql(rows: &str) -> String {
+    format!(
+        "SELECT documents.row, documents.id, names.name, newest, fresh.number, shown.number
+         FROM documents JOIN names ON names.document = documents.row AND position = 0
+         JOIN versions AS fresh ON fresh.row = newest LEFT JOIN versions AS shown ON shown.row = current
+         WHERE {rows} AND newest IS NOT current ORDER BY documents.row LIMIT {UNREAD_MAX}"
+    )
+}
+
+/// Adds what a part holds; `unread` are lines with the row of their document.
+fn add_part(
+    view: &Connection,
+    part: &Part,
+    coverage: &mut Coverage,
+    unread: &mut Vec<(i64, Unread)>,
+) -> Result<(), IndexError> {
+    let (documents, pages): (i64, i64) =
+        view.prepare_cached(&sizes_sql(part.rows))?.query_row([part.row], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    coverage.documents += documents as u64;
+    coverage.pages += pages as u64;
+    let line = |row: &Row<'_>, page: u32, reason: String| {
+        let document = DocumentId::trusted(row.get(1)?);
+        Ok::<_, rusqlite::Error>((row.get(0)?, Unread { document, name: row.get(2)?, page, reason }))
     };
-    let Some(current) = at.current else {
-        let reason = match fault(view, at.newest)? {
+    let mut statement = view.prepare_cached(&behind_sql(part.rows))?;
+    let mut rows = statement.query([part.row])?;
+    while let Some(row) = rows.next()? {
+        let why = match fault(view, row.get(3)?)? {
             Some(fault) => format!("{}: {}", fault.code, fault.message),
             None => "not read yet".to_owned(),
         };
-        note(0, reason);
-        return Ok(());
-    };
-    for gap in gaps(view, current)? {
-        note(gap.page, gap.reason);
+        let reason = match row.get::<_, Option<u32>>(5)? {
+            Some(shown) => format!("version {}: {why}; version {shown} is searched", row.get::<_, u32>(4)?),
+            None => why,
+        };
+        unread.push(line(row, 0, reason)?);
     }
-    let pages: i64 =
-        view.prepare_cached("SELECT count(*) FROM pages WHERE version = ?1")?.query_row([current], |row| row.get(0))?;
-    coverage.pages += pages as u64;
+    let mut statement = view.prepare_cached(&gaps_sql(part.rows))?;
+    let mut rows = statement.query([part.row])?;
+    while let Some(row) = rows.next()? {
+        unread.push(line(row, row.get(3)?, row.get(4)?)?);
+    }
     Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failure ends the test, which is its purpose")]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+
+    fn plan(view: &Connection, sql: &str) -> String {
+        let mut statement = view.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let lines = statement.query_map([1], |row| row.get::<_, String>(3)).unwrap();
+        lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn gaps_are_found_by_their_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let (catalogue, _) = Catalogue::open(&dir.path().join("catalogue.sqlite"), false).unwrap();
+        catalogue
+            .read("explain", |view| {
+                for sql in [GAPS.to_owned(), gaps_sql(WHOLE), gaps_sql(ONE)] {
+                    let plan = plan(view, &sql);
+                    assert!(plan.contains("pages_gaps (version=?"), "{sql}: {plan}");
+                }
+                for sql in [sizes_sql(WHOLE), gaps_sql(WHOLE), behind_sql(WHOLE)] {
+                    let plan = plan(view, &sql);
+                    assert!(plan.contains("documents_collection (collection=?"), "{sql}: {plan}");
+                }
+                for sql in [sizes_sql(WHOLE), sizes_sql(ONE)] {
+                    let plan = plan(view, &sql);
+                    assert!(plan.contains("pages USING COVERING INDEX"), "{sql}: {plan}");
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
 }

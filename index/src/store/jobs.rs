@@ -25,7 +25,7 @@ SELECT jobs.id, documents.id, collections.id, number, sha256, bytes,
     (SELECT name FROM names WHERE names.document = documents.row AND position = 0),
     stage, attempts, (SELECT count(*) FROM pages WHERE pages.version = versions.row), pages_total,
     (SELECT count(*) FROM pages WHERE pages.version = versions.row AND outcome IN ('partial', 'failed', 'skipped')),
-    error_code, error_message, jobs.created, jobs.updated, collections.row
+    error_code, error_message, jobs.created, jobs.updated
 FROM jobs JOIN versions ON versions.row = jobs.version JOIN documents ON documents.row = versions.document
 JOIN collections ON collections.row = documents.collection";
 
@@ -130,24 +130,23 @@ impl Store {
         })
     }
 
-    /// Jobs of visible collections, oldest first, the newest 10,000.
+    /// Jobs of visible collections, oldest first; of these the newest, as many as the filter wants and at most 10,000.
     pub fn jobs(&self, visible: &Visible, filter: &JobFilter) -> Result<Vec<Job>, IndexError> {
         self.catalogue.read("list the jobs", |view| {
             let still = still_visible(view, visible)?;
             let sql = format!(
                 "{JOB} WHERE (?1 IS NULL OR collections.id = ?1) AND (?2 IS NULL OR documents.id = ?2)
-                 AND (NOT ?3 OR stage NOT IN ('done', 'failed', 'cancelled')) ORDER BY jobs.row DESC LIMIT {JOBS_MAX}"
+                 AND (NOT ?3 OR stage NOT IN ('done', 'failed', 'cancelled'))
+                 AND collections.row IN (SELECT value FROM json_each(?4)) ORDER BY jobs.row DESC LIMIT ?5"
             );
             let mut statement = view.prepare_cached(&sql)?;
             let collection = filter.collection.as_ref().map(CollectionId::as_str);
             let document = filter.document.as_ref().map(DocumentId::as_str);
-            let mut rows = statement.query((collection, document, filter.unfinished))?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                if still.contains_key(&row.get(16)?) {
-                    found.push(job(row)?);
-                }
-            }
+            let rows: Vec<i64> = still.into_keys().collect();
+            let (rows, limit) =
+                (format!("{rows:?}"), filter.limit.map_or(JOBS_MAX, |limit| JOBS_MAX.min(limit as i64)));
+            let found = statement.query_map((collection, document, filter.unfinished, rows, limit), job)?;
+            let mut found: Vec<Job> = found.collect::<Result<_, _>>()?;
             found.reverse();
             Ok(found)
         })

@@ -129,11 +129,13 @@ impl Store {
         if self.embedder()?.as_ref() == Some(embedder) {
             return Ok(());
         }
+        // Nobody may follow the catalogue meanwhile: he would write one model's vectors into the files of the other.
+        let following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slot = self.vectors.write().unwrap_or_else(PoisonError::into_inner);
         self.note_embedder(embedder)?;
         let (vectors, ..) = self.open_vectors(embedder)?;
         *slot = Some(Arc::new(vectors));
-        drop(slot);
+        drop((slot, following));
         self.catch_up()?;
         Ok(())
     }

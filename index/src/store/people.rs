@@ -145,13 +145,6 @@ impl Store {
         })
     }
 
-    /// Changes the role.
-    pub fn set_role(&self, id: &UserId, role: Role) -> Result<(), IndexError> {
-        self.catalogue.write("change a role", |tx| {
-            one_user(tx.execute("UPDATE users SET role = ?2 WHERE id = ?1", [id.as_str(), role.as_str()])?)
-        })
-    }
-
     /// Keeps a session, and forgets those that have expired.
     pub fn add_session(&self, new: &NewSession) -> Result<(), IndexError> {
         let now = self.clock.now();

@@ -121,6 +121,39 @@ fn other_bytes_under_the_same_name_are_a_new_version() {
 }
 
 #[test]
+fn a_version_that_could_not_be_read_is_told() {
+    let room = Room::new();
+    let id = room.add("x.txt", &["alpha first"]);
+    room.add("y.txt", &["gamma"]);
+    let unread = |documents: &[cloister_index::DocumentId]| -> Vec<(String, u32, String)> {
+        let found = room.store.coverage(&room.all, Some(&room.collection.id), documents).unwrap();
+        assert_eq!(found.pages, if documents.is_empty() { 2 } else { 1 });
+        found.unread.into_iter().map(|line| (line.name, line.page, line.reason)).collect()
+    };
+    assert!(unread(&[]).is_empty());
+    room.place("x.txt", b"beta second");
+    let line = |why: &str| vec![("x.txt".to_owned(), 0, format!("version 2: {why}; version 1 is searched"))];
+    assert_eq!(unread(&[]), line("not read yet"));
+    let job = room.store.next_job().unwrap().unwrap();
+    room.store.fail_job(&job.id, "damaged", "no page tree").unwrap();
+    assert_eq!(unread(&[]), line("damaged: no page tree"));
+    assert_eq!(unread(std::slice::from_ref(&id)), line("damaged: no page tree"));
+    room.store.retry(&room.all, &id).unwrap();
+    let job = room.store.next_job().unwrap().unwrap();
+    carry(&room.store, &job, &["beta second"]);
+    assert!(unread(&[]).is_empty());
+}
+
+#[test]
+fn a_collection_is_summed_up_by_itself() {
+    let room = Room::new();
+    room.add("x.txt", &["alpha", "beta"]);
+    let summary = room.store.collection_summary(&room.all, &room.collection.id).unwrap();
+    assert_eq!((summary.documents, summary.pages, summary.unread), (1, 2, 0));
+    assert_eq!(room.store.list_collections(&room.all).unwrap(), [summary]);
+}
+
+#[test]
 fn the_same_bytes_under_another_name_are_a_duplicate() {
     let room = Room::new();
     let id = room.add("x.txt", &["alpha"]);

@@ -58,6 +58,24 @@ fn a_job_that_gets_further_is_not_given_up() {
 }
 
 #[test]
+fn a_limit_counts_what_may_be_seen_alone() {
+    let room = Room::new();
+    room.place("mine", b"mine");
+    let other = room.store.add_collection("other").unwrap();
+    let all = room.store.visible(&cloister_index::Actor::Operator).unwrap();
+    for name in ["x", "y", "z"] {
+        crate::help::place_in(&room.store, &all, &other.id, name, name.as_bytes());
+    }
+    let newest = JobFilter { limit: Some(2), ..JobFilter::default() };
+    let names = |visible| -> Vec<String> {
+        room.store.jobs(visible, &newest).unwrap().into_iter().map(|job| job.name).collect()
+    };
+    // The snapshot of the room was taken before the other collection was added: it does not see it.
+    assert_eq!(names(&room.all), ["mine"]);
+    assert_eq!(names(&all), ["y", "z"]);
+}
+
+#[test]
 fn a_cancelled_job_takes_nothing_more() {
     let room = Room::new();
     room.place("a", b"a");

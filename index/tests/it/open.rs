@@ -62,6 +62,44 @@ fn a_newer_schema_is_refused_by_numbers() {
 }
 
 #[test]
+fn a_file_of_the_first_schema_is_brought_up_to_date() {
+    let dir = filled(12);
+    let raw = rusqlite::Connection::open(dir.path().join("catalogue.sqlite")).unwrap();
+    raw.execute_batch("DROP INDEX pages_gaps; PRAGMA user_version = 1").unwrap();
+    drop(raw);
+    let store = open(dir.path());
+    assert_eq!(store.report().migrated, Some((1, 2)));
+    all_there(&store, 12);
+}
+
+#[test]
+fn an_embedder_that_comes_late_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), cloister_index::OpenOptions { embedder: None, ..options() }).unwrap();
+    let collection = store.add_collection("c").unwrap();
+    let all = store.visible(&cloister_index::Actor::Operator).unwrap();
+    let place = |name: &str| {
+        crate::help::place_in(&store, &all, &collection.id, name, name.as_bytes());
+        let job = store.next_job().unwrap().unwrap();
+        store.save_page(&job.id, &crate::help::page(1, "alpha early")).unwrap();
+        job
+    };
+    let passages = vec![cloister_index::NewPassage {
+        heading_path: vec!["Rules".to_owned()],
+        ..crate::help::passages(&["alpha early"]).remove(0)
+    }];
+    store.commit_document(&place("early").id, &passages, &[]).unwrap();
+    store.set_embedder(&embedder()).unwrap();
+    let vectors = [crate::help::vector("alpha early")];
+    store.commit_document(&place("late").id, &passages, &vectors).unwrap();
+    let missing = store.passages_without_vector(10).unwrap();
+    assert_eq!(missing.len(), 1);
+    assert_eq!((missing[0].text.as_str(), &missing[0].heading_path), ("alpha early", &vec!["Rules".to_owned()]));
+    store.save_vectors(&[(missing[0].passage, vectors[0].clone())]).unwrap();
+    all_there(&store, 2);
+}
+
+#[test]
 fn a_closed_store_opens_without_work() {
     let dir = filled(12);
     let store = open(dir.path());
@@ -219,7 +257,8 @@ fn another_model_asks_for_new_vectors_and_keeps_the_rest() {
     assert_eq!(store.embedder().unwrap(), Some(other.clone()));
     assert_eq!(store.figures().unwrap().passages_without_vector, 24);
     let missing = store.passages_without_vector(100).unwrap();
-    let vectors: Vec<(i64, Vec<f32>)> = missing.iter().map(|(row, text)| (*row, vec![text.len() as f32; 8])).collect();
+    let vectors: Vec<(i64, Vec<f32>)> =
+        missing.iter().map(|row| (row.passage, vec![row.text.len() as f32; 8])).collect();
     store.save_vectors(&vectors[..20]).unwrap();
     assert_eq!(store.figures().unwrap().passages_without_vector, 4);
     store.save_vectors(&vectors[20..]).unwrap();

@@ -18,8 +18,11 @@ fn names_are_unique_without_regard_to_case() {
     for bad in ["", " x", "a\nb"] {
         assert!(matches!(room.store.add_user(&user(bad)), Err(IndexError::Invalid { .. })), "{bad:?}");
     }
-    room.store.set_role(&anna.id, Role::Auditor).unwrap();
-    assert_eq!(room.store.list_users().unwrap()[0].role, Role::Auditor);
+    let nora = room.store.add_user(&NewUser { role: Role::Auditor, ..user("nora") }).unwrap();
+    assert_eq!(
+        room.store.list_users().unwrap().into_iter().map(|u| u.role).collect::<Vec<_>>(),
+        [Role::Member, nora.role]
+    );
 }
 
 #[test]

@@ -24,13 +24,13 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// 200 when questions can be answered, 503 with the reason when not.
+/// 200 when questions can be answered, 503 with the reason when not. Anyone may ask, so that it looks at no document.
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
-    let checks = match state.run(|appliance| appliance.status(&operator())).await {
-        Ok(status) => vec![
+    let checks = match state.run(|appliance| Ok(appliance.readiness())).await {
+        Ok(models) => vec![
             Check { name: "store".to_owned(), ok: true, detail: "open".to_owned() },
-            model_check("embedder", status.embedder),
-            model_check("generator", status.generator),
+            model_check("embedder", models.embedder),
+            model_check("generator", models.generator),
         ],
         Err(problem) => {
             vec![Check { name: "store".to_owned(), ok: false, detail: problem.detail().to_owned() }]
@@ -53,13 +53,14 @@ fn model_check(role: &str, model: cloister_appliance::ModelStatus) -> Check {
     Check { name: role.to_owned(), ok, detail: state }
 }
 
-/// For this machine without signing in, for others with an administrator's or auditor's session or key.
+/// For this machine without signing in, for others with an administrator's or auditor's session or key. Behind a proxy all
+/// come from this machine, so that all have to sign in.
 pub(super) async fn metrics(State(state): State<AppState>, request: Request) -> Result<Response, Problem> {
     let near = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
         .is_some_and(|ConnectInfo(address)| address.ip().is_loopback());
-    if !near {
+    if !near || state.behind_tls() {
         let (mut parts, _) = request.into_parts();
         let who = Authenticated::from_request_parts(&mut parts, &state).await?;
         if !who.caller.may_audit() {

@@ -70,11 +70,20 @@ impl House {
         Self::with(Limits::default(), 1 << 20)
     }
 
+    /// A house behind a proxy.
+    pub(crate) fn behind_tls() -> Self {
+        Self::serving(Options { behind_tls: true, ..Options::default() }, 1 << 20)
+    }
+
     pub(crate) fn with(limits: Limits, upload_bytes_max: u64) -> Self {
+        Self::serving(Options { limits, behind_tls: false }, upload_bytes_max)
+    }
+
+    fn serving(options: Options, upload_bytes_max: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let appliance = appliance(&folder, upload_bytes_max);
         let stop = Stop::new();
-        let app = cloister_web::router(appliance.clone(), &Options { limits, behind_tls: false }, &stop);
+        let app = cloister_web::router(appliance.clone(), &options, &stop);
         Self { app, appliance, stop, _folder: folder }
     }
 

@@ -74,3 +74,32 @@ fn metrics_of_another_machine_need_the_right_role() {
         assert!(!text.contains("ada") && !text.contains("mel"), "no user's name: {text}");
     });
 }
+
+#[test]
+fn behind_a_proxy_clients_are_told_apart_and_metrics_need_a_sign_in() {
+    run(async {
+        let house = House::behind_tls();
+        let administrator = house.set_up().await;
+        let near = std::net::SocketAddr::from(([127, 0, 0, 1], 4711));
+        let send = |path: &str, client: &str, key: &str| {
+            let request = request(Method::GET, path, None)
+                .header("x-forwarded-for", format!("192.0.2.99, {client}"))
+                .header("authorization", format!("Bearer {key}"))
+                .extension(axum::extract::ConnectInfo(near));
+            house.send(request.body(Body::empty()).unwrap())
+        };
+        let body = serde_json::json!({"label": "script"});
+        let key = house.post(&administrator, "/api/v1/keys", body).await.json()["key"].as_str().unwrap().to_owned();
+        for _ in 0..5 {
+            send("/api/v1/collections", "192.0.2.1", "cloister_made_up").await.expect_problem(401, "unauthenticated");
+        }
+        let refused = send("/api/v1/collections", "192.0.2.1", "cloister_made_up").await;
+        refused.expect_problem(429, "too_many_attempts");
+        let other = send("/api/v1/collections", "192.0.2.2", "cloister_made_up").await;
+        other.expect_problem(401, "unauthenticated");
+        assert_eq!(send("/api/v1/collections", "192.0.2.1", &key).await.status, StatusCode::OK, "a known key goes on");
+        let anonymous = request(Method::GET, "/metrics", None).extension(axum::extract::ConnectInfo(near));
+        house.send(anonymous.body(Body::empty()).unwrap()).await.expect_problem(401, "unauthenticated");
+        assert_eq!(send("/metrics", "192.0.2.1", &key).await.status, StatusCode::OK);
+    });
+}
