@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use cloister_index::{
     Actor, Clock as IndexClock, Collection, CollectionId, Level, OpenOptions, Random as IndexRandom, Store, UserId,
@@ -33,6 +34,8 @@ pub struct Appliance {
     pub(crate) filling: Mutex<()>,
     /// Whether the log was told that searches go on by words alone.
     pub(crate) fallback_told: AtomicBool,
+    /// When the data directory was opened.
+    pub(crate) begun: Instant,
 }
 
 impl Appliance {
@@ -76,6 +79,7 @@ impl Appliance {
             workers: Mutex::default(),
             filling: Mutex::default(),
             fallback_told: AtomicBool::new(false),
+            begun: Instant::now(),
             config,
         })
     }

@@ -133,7 +133,7 @@ fn store(dir: &Path, documents: usize, each: usize) {
             store.place(&all, &collection.id, &format!("d{number}"), &blob, Duplicates::Alias).expect("it is entered")
         });
         assert!(matches!(placed, Placed::Added { .. }), "every document is new");
-        let job = store.next_job().expect("jobs can be read").expect("a job waits");
+        let job = store.next_job(Duration::MAX).expect("jobs can be read").expect("a job waits");
         let mut passages = Vec::new();
         let mut at = 0;
         for (index, text) in texts.iter().enumerate() {

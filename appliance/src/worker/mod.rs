@@ -74,7 +74,7 @@ impl Appliance {
     /// Works jobs off until `stop`.
     pub(crate) fn work(&self, stop: &CancelFlag) {
         while !stop.is_cancelled() {
-            match self.store.next_job() {
+            match self.store.next_job(self.begun.elapsed()) {
                 Ok(Some(job)) => self.work_off(&job, stop),
                 Ok(None) => {
                     let filled = guard::guarded(|| Ok(self.fill_vectors(stop))).unwrap_or(false);

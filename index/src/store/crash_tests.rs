@@ -83,7 +83,7 @@ fn add(store: &Store, all: &Visible, name: &str, text: &str) {
 
 /// Carries out every waiting job; all read the same text.
 fn finish_jobs(store: &Store, text: &str) {
-    while let Some(job) = store.next_job().unwrap() {
+    while let Some(job) = store.next_job(std::time::Duration::MAX).unwrap() {
         let page = PageInput {
             number: 1,
             place: None,
@@ -162,7 +162,7 @@ fn a_kill_at_any_step_of_a_commit_loses_nothing() {
         assert_eq!(found(&store, &all, "common", Mode::Vector), expected, "{step}");
         let jobs = store.jobs(&all, &JobFilter::default()).unwrap();
         assert!(jobs.iter().all(|job| job.stage == Stage::Done), "{step}: {jobs:?}");
-        assert!(store.next_job().unwrap().is_none(), "{step}");
+        assert!(store.next_job(std::time::Duration::MAX).unwrap().is_none(), "{step}");
         assert!(!matches!(store.report().keyword, Derived::Rebuilt(_)), "{step}: caught up, not rebuilt");
         assert!(!matches!(store.report().vectors, Derived::Rebuilt(_)), "{step}: caught up, not rebuilt");
     }

@@ -1,5 +1,7 @@
 //! Jobs: what is to be read, kept so that a kill loses nothing.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::{Store, collections::still_visible, documents::locate, pages::pages_of, place};
@@ -9,9 +11,12 @@ use crate::{
     packing::{WORDS_MAX, checksum, pack_blocks, pack_strings, pack_words},
 };
 
-/// Times that a job may end the process without getting further. A document that brings the program down waits behind all
-/// others; ten also bears an operator who kills or restarts it often while one document is under way.
+/// Times that a job may end the process without getting further.
 const ATTEMPTS_MAX: u32 = 10;
+/// From so many on, a job is suspected of ending the process: it runs alone, after all others, and not at once.
+const ATTEMPTS_SUSPECT: u32 = 3;
+/// Seconds that the process must have been up for a suspect, for each attempt from then on.
+const SUSPECT_SECONDS: u32 = 10;
 /// Pages of one document.
 const PAGES_MAX: u32 = 100_000;
 /// Bytes of text of one page.
@@ -92,8 +97,11 @@ pub(super) fn recover(tx: &Transaction<'_>, now: &str) -> Result<(u64, u64), Ind
 impl Store {
     /// Takes the next job: those that ended the process before come last, then the oldest first.
     ///
-    /// Each taking counts as an attempt until a page more is kept; after [`ATTEMPTS_MAX`] the next open gives the job up.
-    pub fn next_job(&self) -> Result<Option<Job>, IndexError> {
+    /// Each taking counts as an attempt until a page more is kept; after ten the next open gives the job up. From the third on
+    /// the job has to wait: until no other is queued or taken, and until the process has been up (`uptime`) for ten seconds
+    /// more with each attempt. So a document that brings the program down does so ever more rarely, and one that was only
+    /// under way when the machine was switched off again and again is not taken for such a one.
+    pub fn next_job(&self, uptime: Duration) -> Result<Option<Job>, IndexError> {
         let waiting = self.catalogue.read("look for a job", |view| {
             let mut statement =
                 view.prepare_cached("SELECT EXISTS(SELECT 1 FROM jobs WHERE stage = 'queued' AND taken = 0)")?;
@@ -105,9 +113,13 @@ impl Store {
         self.catalogue.write_on_the_way("take a job", |tx| {
             let next: Option<(i64, i64)> = tx
                 .prepare_cached(
-                    "SELECT row, version FROM jobs WHERE stage = 'queued' AND taken = 0 ORDER BY attempts, row LIMIT 1",
+                    "SELECT row, version FROM jobs WHERE stage = 'queued' AND taken = 0 AND (attempts < ?1
+                        OR (attempts - ?1 + 1) * ?2 <= ?3 AND NOT EXISTS(SELECT 1 FROM jobs WHERE taken = 1))
+                     ORDER BY attempts, row LIMIT 1",
                 )?
-                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+                .query_row((ATTEMPTS_SUSPECT, SUSPECT_SECONDS, i64::try_from(uptime.as_secs()).unwrap_or(i64::MAX)), |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
                 .optional()?;
             let Some((row, version)) = next else { return Ok(None) };
             tx.prepare_cached(

@@ -1,5 +1,7 @@
 //! Names, versions, duplicates, text, pages and boxes.
 
+use std::time::Duration;
+
 use cloister_index::{DocumentStatus, Duplicates, IndexError, Mode, PageOutcome, Placed};
 
 use crate::help::{Room, blob, carry, page, request};
@@ -35,7 +37,7 @@ fn a_document_goes_in_and_comes_out() {
 fn a_missing_page_counts_as_an_empty_one() {
     let room = Room::new();
     room.place("gap.pdf", b"pdf");
-    let job = room.store.next_job().unwrap().unwrap();
+    let job = room.store.next_job(Duration::MAX).unwrap().unwrap();
     room.store.save_page(&job.id, &page(1, "one")).unwrap();
     room.store.save_page_failure(&job.id, 3, "limit", "took too long").unwrap();
     room.store.save_page(&job.id, &page(4, "four")).unwrap();
@@ -56,7 +58,7 @@ fn a_missing_page_counts_as_an_empty_one() {
 fn a_page_read_in_part_can_be_found_and_counts_as_a_gap() {
     let room = Room::new();
     room.place("torn.docx", b"torn");
-    let job = room.store.next_job().unwrap().unwrap();
+    let job = room.store.next_job(Duration::MAX).unwrap().unwrap();
     let mut torn = page(1, "The half that is there.");
     torn.outcome = PageOutcome::Partial;
     torn.reason = Some("read in part: the rest could not be read".to_owned());
@@ -76,7 +78,7 @@ fn a_page_read_in_part_can_be_found_and_counts_as_a_gap() {
 fn a_passage_that_is_not_its_text_is_refused_and_nothing_is_seen() {
     let room = Room::new();
     room.place("x.txt", b"x");
-    let job = room.store.next_job().unwrap().unwrap();
+    let job = room.store.next_job(Duration::MAX).unwrap().unwrap();
     room.store.save_page(&job.id, &page(1, "some text")).unwrap();
     let mut passages = crate::help::passages(&["some text"]);
     passages[0].text = "other tex".to_owned();
@@ -95,7 +97,7 @@ fn the_same_bytes_under_the_same_name_are_unchanged() {
     let room = Room::new();
     let id = room.add("x.txt", &["alpha"]);
     assert_eq!(room.place("x.txt", b"alpha"), Placed::Unchanged { document: id, job: None });
-    assert!(room.store.next_job().unwrap().is_none());
+    assert!(room.store.next_job(Duration::MAX).unwrap().is_none());
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn other_bytes_under_the_same_name_are_a_new_version() {
     assert_eq!((&document, version), (&id, 2));
     // Until the commit the first version stays findable, and nothing of the second is seen.
     assert_eq!(room.keyword("alpha"), vec!["alpha first"]);
-    let taken = room.store.next_job().unwrap().unwrap();
+    let taken = room.store.next_job(Duration::MAX).unwrap().unwrap();
     assert_eq!(taken.id, job);
     room.store.save_page(&taken.id, &page(1, "beta second")).unwrap();
     assert!(room.keyword("beta").is_empty());
@@ -134,12 +136,12 @@ fn a_version_that_could_not_be_read_is_told() {
     room.place("x.txt", b"beta second");
     let line = |why: &str| vec![("x.txt".to_owned(), 0, format!("version 2: {why}; version 1 is searched"))];
     assert_eq!(unread(&[]), line("not read yet"));
-    let job = room.store.next_job().unwrap().unwrap();
+    let job = room.store.next_job(Duration::MAX).unwrap().unwrap();
     room.store.fail_job(&job.id, "damaged", "no page tree").unwrap();
     assert_eq!(unread(&[]), line("damaged: no page tree"));
     assert_eq!(unread(std::slice::from_ref(&id)), line("damaged: no page tree"));
     room.store.retry(&room.all, &id).unwrap();
-    let job = room.store.next_job().unwrap().unwrap();
+    let job = room.store.next_job(Duration::MAX).unwrap().unwrap();
     carry(&room.store, &job, &["beta second"]);
     assert!(unread(&[]).is_empty());
 }
@@ -181,7 +183,7 @@ fn a_further_name_with_bytes_of_its_own_leaves_its_document() {
     let Placed::Updated { document, .. } = room.place("y.txt", b"gamma") else { panic!() };
     assert_ne!(document, first);
     assert_eq!(room.store.document(&room.all, "x.txt", None).unwrap().names, vec!["x.txt".to_owned()]);
-    let taken = room.store.next_job().unwrap().unwrap();
+    let taken = room.store.next_job(Duration::MAX).unwrap().unwrap();
     carry(&room.store, &taken, &["gamma"]);
     assert_eq!(room.keyword("gamma alpha").len(), 2);
     room.well();
@@ -197,7 +199,7 @@ fn further_names_keep_their_bytes_when_the_first_name_moves_on() {
     let split = room.store.document(&room.all, "y.txt", None).unwrap();
     assert_ne!(split.id, first);
     assert_eq!(split.names, vec!["y.txt".to_owned(), "z.txt".to_owned()]);
-    while let Some(job) = room.store.next_job().unwrap() {
+    while let Some(job) = room.store.next_job(Duration::MAX).unwrap() {
         let text = if job.document == first { "delta" } else { "alpha" };
         carry(&room.store, &job, &[text]);
     }
@@ -214,12 +216,12 @@ fn a_newer_upload_overtakes_the_job_of_an_older_one() {
     let room = Room::new();
     let id = room.add("x.txt", &["alpha"]);
     room.place("x.txt", b"beta");
-    let slow = room.store.next_job().unwrap().unwrap();
+    let slow = room.store.next_job(Duration::MAX).unwrap().unwrap();
     room.store.save_page(&slow.id, &page(1, "beta")).unwrap();
     room.place("x.txt", b"gamma");
     assert!(matches!(room.store.save_page(&slow.id, &page(2, "late")), Err(IndexError::Cancelled)));
     assert!(matches!(room.store.commit_document(&slow.id, &[], &[]), Err(IndexError::Cancelled)));
-    let taken = room.store.next_job().unwrap().unwrap();
+    let taken = room.store.next_job(Duration::MAX).unwrap().unwrap();
     carry(&room.store, &taken, &["gamma"]);
     assert_eq!(room.store.text(&room.all, &id).unwrap(), "gamma");
     room.well();
@@ -229,14 +231,14 @@ fn a_newer_upload_overtakes_the_job_of_an_older_one() {
 fn what_failed_is_tried_again_when_it_is_dropped_again() {
     let room = Room::new();
     room.place("x.pdf", b"broken");
-    let job = room.store.next_job().unwrap().unwrap();
+    let job = room.store.next_job(Duration::MAX).unwrap().unwrap();
     room.store.fail_job(&job.id, "encrypted", "a password is needed").unwrap();
     let document = room.store.document(&room.all, "x.pdf", None).unwrap();
     assert_eq!(document.status, DocumentStatus::Failed);
     assert_eq!(document.error.unwrap().code, "encrypted");
     assert!(matches!(room.place("x.pdf", b"broken"), Placed::Added { version: 1, .. }));
     let id = room.store.retry(&room.all, &document.id).unwrap();
-    assert_eq!(room.store.next_job().unwrap().unwrap().id, id);
+    assert_eq!(room.store.next_job(Duration::MAX).unwrap().unwrap().id, id);
     let unread = room.store.coverage(&room.all, None, &[]).unwrap().unread;
     assert_eq!((unread.len(), unread[0].page), (1, 0));
 }

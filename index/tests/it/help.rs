@@ -236,7 +236,7 @@ pub(crate) fn add_in(
     let (Placed::Added { document, job, .. } | Placed::Updated { document, job, .. }) = placed else {
         panic!("{name} was not to be read: {placed:?}")
     };
-    let taken = store.next_job().unwrap().unwrap();
+    let taken = store.next_job(std::time::Duration::MAX).unwrap().unwrap();
     assert_eq!(taken.id, job);
     carry(store, &taken, pages);
     document

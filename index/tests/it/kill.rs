@@ -58,7 +58,7 @@ fn worker() {
 }
 
 fn finish(store: &Store) {
-    while let Some(job) = store.next_job().unwrap() {
+    while let Some(job) = store.next_job(std::time::Duration::MAX).unwrap() {
         say("reading", &job.name);
         let name = if job.version == 1 { job.name.clone() } else { format!("{} again", job.name) };
         let texts = text(&name);

@@ -80,7 +80,7 @@ fn an_embedder_that_comes_late_is_taken() {
     let all = store.visible(&cloister_index::Actor::Operator).unwrap();
     let place = |name: &str| {
         crate::help::place_in(&store, &all, &collection.id, name, name.as_bytes());
-        let job = store.next_job().unwrap().unwrap();
+        let job = store.next_job(std::time::Duration::MAX).unwrap().unwrap();
         store.save_page(&job.id, &crate::help::page(1, "alpha early")).unwrap();
         job
     };

@@ -44,7 +44,7 @@ fn nothing_of_a_removed_document_stays_in_any_file() {
     room.place("copy.txt", format!("the word {MARKER} stands here\nsecond page").as_bytes());
     // An older version of it, too.
     room.place(&name, format!("{MARKER} again").as_bytes());
-    while let Some(job) = room.store.next_job().unwrap() {
+    while let Some(job) = room.store.next_job(std::time::Duration::MAX).unwrap() {
         let text =
             if job.document == id { format!("{MARKER} again") } else { format!("the word {MARKER} stands here") };
         crate::help::carry(&room.store, &job, &[&text]);
