@@ -11,8 +11,10 @@ pub(crate) use parts::{Pass, Segment, Workspace};
 
 use crate::EngineError;
 use crate::gguf::GgufFile;
+use crate::kernels::Needs;
 use crate::kv::KvShape;
 use crate::pool::Pool;
+use crate::quant::Matrix;
 use weights::Weights;
 
 /// The sizes of a decoder.
@@ -37,7 +39,17 @@ impl Sizes {
     pub(crate) fn kv_shape(&self) -> KvShape {
         KvShape { layers: self.layers, heads: self.key_heads, dim: self.head_dim }
     }
+
+    /// What matrices read that are no part of the attention's inputs: 8-bit integers, fine ones in narrow models.
+    pub(crate) fn needs<'a>(&self, matrices: impl IntoIterator<Item = &'a Matrix>) -> Needs {
+        let needs = Needs::of(matrices);
+        if self.width <= FINE_WIDTH_MAX { needs.finely() } else { needs }
+    }
 }
+
+/// Models up to this width are given fine inputs everywhere: over few columns the errors of rounding even out less, and these
+/// models are read fast enough. Measured: perplexity moves from up to 0.1 % to 0.002 % of the float one, reading takes 1.7 times as long.
+const FINE_WIDTH_MAX: usize = 1024;
 
 /// A decoder with its weights.
 pub(crate) trait Decoder: Send + Sync + std::fmt::Debug {

@@ -160,7 +160,7 @@ impl AttentionPart {
         attend(pass, sizes, rope, layer);
         let work = &mut *pass.work;
         let (attended, width) = (&work.attended, sizes.heads * sizes.head_dim);
-        let needs = Needs::of([&self.output.weights]);
+        let needs = sizes.needs([&self.output.weights]);
         work.input.fill(pass.pool, pass.kernels, (rows, width), needs, |row, out| {
             out.copy_from_slice(&attended[row * width..][..width]);
         });
@@ -223,12 +223,12 @@ impl FeedForward {
     /// Adds this part's result to the states of the pass.
     pub(super) fn add_to(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
         let rows = pass.rows();
-        pass.normalise(&self.norm, sizes.epsilon, Needs::of([&self.gate.weights, &self.up.weights]));
+        pass.normalise(&self.norm, sizes.epsilon, sizes.needs([&self.gate.weights, &self.up.weights]));
         let (work, kernels, inner) = (&mut *pass.work, pass.kernels, sizes.inner);
         let mut products = [self.gate.product(&mut work.gate, rows), self.up.product(&mut work.up, rows)];
         multiply(pass.pool, kernels, &work.input, &mut products);
         let (gate, up) = (&work.gate, &work.up);
-        work.input.fill(pass.pool, kernels, (rows, inner), Needs::of([&self.down.weights]), |row, out| {
+        work.input.fill(pass.pool, kernels, (rows, inner), sizes.needs([&self.down.weights]), |row, out| {
             let range = row * inner..(row + 1) * inner;
             kernels.run(SiluGate { gate: &gate[range.clone()], up: &up[range], out });
         });
