@@ -51,9 +51,9 @@ fn a_suspect_waits_until_it_is_alone_and_the_process_has_lived_a_while() {
         room = room.again();
     }
     room.place("good", b"g");
-    let good = room.store.next_job(Duration::from_secs(60)).unwrap().unwrap();
+    let good = room.store.next_job(Duration::from_mins(1)).unwrap().unwrap();
     assert_eq!(good.name, "good");
-    assert!(room.store.next_job(Duration::from_secs(60)).unwrap().is_none(), "not beside another");
+    assert!(room.store.next_job(Duration::from_mins(1)).unwrap().is_none(), "not beside another");
     room.store.fail_job(&good.id, "damaged", "it is").unwrap();
     assert!(room.store.next_job(Duration::from_secs(9)).unwrap().is_none(), "not at once");
     assert_eq!(room.store.next_job(Duration::from_secs(10)).unwrap().unwrap().name, "suspect");
