@@ -79,15 +79,13 @@ fn split_stop(sentence: &str) -> (&str, &str) {
 pub(crate) fn sift(answer: &str, question: &str, sources: &[Source<'_>]) -> Sifted {
     let mut out = Sifted::default();
     let mut said: Vec<String> = Vec::new();
-    let about = sources.iter().map(|source| source.about).collect::<Vec<_>>().join("\n");
     for sentence in take_apart(answer) {
         // Small models say a thing twice.
         if said.contains(&sentence.text) {
             continue;
         }
         said.push(sentence.text.clone());
-        let claim = Marked { text: claim(&sentence.text, question, &about), marks: sentence.marks };
-        match rest_on(&claim, question, sources) {
+        match rest_on(&sentence, question, sources) {
             Some(quotes) => out.push(&sentence.text, &quotes),
             None => out.withheld += 1,
         }
@@ -96,24 +94,27 @@ pub(crate) fn sift(answer: &str, question: &str, sources: &[Source<'_>]) -> Sift
 }
 
 fn rest_on(sentence: &Marked, question: &str, sources: &[Source<'_>]) -> Option<Vec<Quoted>> {
-    let sought = Sought::new(&sentence.text, question);
-    let named = sentence.marks.iter().filter_map(|mark| mark.checked_sub(1).and_then(|index| sources.get(index)));
+    let (text, named) = (&sentence.text, sentence.marks.iter());
+    let named = named.filter_map(|mark| mark.checked_sub(1).and_then(|index| sources.get(index)));
     let mut found: Vec<(&Source<'_>, Aligned)> =
-        named.filter_map(|source| supported(&sought, source).map(|aligned| (source, aligned))).collect();
-    if !holds(&sentence.text, &found) {
-        found = best_of(&sought, sources).into_iter().collect();
+        named.filter_map(|source| supported(text, question, source).map(|aligned| (source, aligned))).collect();
+    if !holds(text, question, &found) {
+        found = best_of(text, question, sources).into_iter().collect();
     }
-    holds(&sentence.text, &found).then(|| found.iter().map(|(source, aligned)| quoted(source, aligned)).collect())
+    holds(text, question, &found).then(|| found.iter().map(|(source, aligned)| quoted(source, aligned)).collect())
 }
 
-fn supported(sought: &Sought, source: &Source<'_>) -> Option<Aligned> {
+/// The place in a source that bears a sentence out. Only the source's own name and headings excuse a name: those of another
+/// document would let what one says be told of the other.
+fn supported(sentence: &str, question: &str, source: &Source<'_>) -> Option<Aligned> {
+    let sought = Sought::new(&claim(sentence, question, source.about), question);
     sought.find(source.text, &source.hint).filter(|aligned| aligned.support >= SUPPORT_MIN)
 }
 
-fn best_of<'a, 'b>(sought: &Sought, sources: &'a [Source<'b>]) -> Option<(&'a Source<'b>, Aligned)> {
+fn best_of<'a, 'b>(sentence: &str, question: &str, sources: &'a [Source<'b>]) -> Option<(&'a Source<'b>, Aligned)> {
     let mut best: Option<(&Source<'_>, Aligned)> = None;
     for source in sources {
-        if let Some(aligned) = supported(sought, source)
+        if let Some(aligned) = supported(sentence, question, source)
             && best.as_ref().is_none_or(|(_, before)| aligned.support > before.support)
         {
             best = Some((source, aligned));
@@ -122,9 +123,11 @@ fn best_of<'a, 'b>(sought: &Sought, sources: &'a [Source<'b>]) -> Option<(&'a So
     best
 }
 
-fn holds(sentence: &str, found: &[(&Source<'_>, Aligned)]) -> bool {
+fn holds(sentence: &str, question: &str, found: &[(&Source<'_>, Aligned)]) -> bool {
     let texts: Vec<String> = found.iter().map(|(source, aligned)| slice(source.text, &aligned.range)).collect();
-    !found.is_empty() && missing(sentence, &Ground::new(texts.iter().map(String::as_str))).is_empty()
+    let about = found.iter().map(|(source, _)| source.about).collect::<Vec<_>>().join("\n");
+    let claim = claim(sentence, question, &about);
+    !found.is_empty() && missing(&claim, &Ground::new(texts.iter().map(String::as_str))).is_empty()
 }
 
 fn quoted(source: &Source<'_>, aligned: &Aligned) -> Quoted {
@@ -198,6 +201,19 @@ mod tests {
     fn what_is_said_twice_is_kept_once() {
         check("The term is 2 years [1]. The term is 2 years [1].", "The term is 2 years [1].", &[TERM_1], 0);
         check("The term is 3 years [1]. The term is 3 years [1].", "", &[], 1);
+    }
+
+    #[test]
+    fn a_name_is_excused_by_the_own_document_alone() {
+        let (question, sentence) =
+            ("What is the rent of the lease of Quayside Row?", "The rent of Quayside Row is 700 a month [1].");
+        let source =
+            |text: &'static str, about: &'static str, passage| Source { text, about, passage, offset: 0, hint: 0..0 };
+        let harbour = source("The rent is 700 a month.", "lease-harbour.pdf", 0);
+        let quayside = source("The lift is kept in repair.", "lease-quayside-row.pdf", 1);
+        assert_eq!(sift(sentence, question, &[harbour, quayside]).withheld, 1);
+        let own = source("The rent is 700 a month.", "lease-quayside-row.pdf", 0);
+        assert_eq!(sift(sentence, question, &[own]).quotes.len(), 1);
     }
 
     #[test]
