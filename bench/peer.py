@@ -7,6 +7,7 @@ Nothing is installed or downloaded here.
     python3 bench/peer.py tokens --model FILE.gguf... [--program target/release/cloister] [--corpora DIR...]
     python3 bench/peer.py greedy --model FILE.gguf --float FILE-F32.gguf [--corpora DIR...]
     python3 bench/peer.py perplexity --model FILE.gguf --float FILE-F32.gguf --file TEXT
+    python3 bench/peer.py divergence --model FILE.gguf --float FILE-F32.gguf --file TEXT... [--skip-peer]
     python3 bench/peer.py speed --model FILE.gguf...
 
 FILE-F32.gguf holds the same weights as 32-bit floats (tools/reference/expand_f32.py).
@@ -181,6 +182,53 @@ def perplexity(args):
     return abs(share["ours"]) > abs(share["peer"])
 
 
+def distances(truth, logits, ids):
+    """Per token: divergence from the truth in nats, whether the first choice is the same, loss of the text's own next token."""
+    import numpy as np
+
+    rows = log_softmax(logits[: len(ids)])
+    divergence = (np.exp(truth) * (truth - rows)).sum(-1)
+    at = np.arange(len(ids) - 1)
+    return {"divergence": divergence, "agree": truth.argmax(-1) == rows.argmax(-1), "loss": -rows[at, ids[1:]]}
+
+
+def divergence(args):
+    """Windows of texts through the float model and both programs: mean Kullback-Leibler divergence of the next-token
+    distribution from the float one, agreement of the first choice, and perplexity."""
+    import numpy as np
+
+    floats = open_peer(args.float, args.context, args.threads, kv_float=True, logits_all=True)
+    peer = None if args.skip_peer else open_peer(args.model, args.context, args.threads, logits_all=True)
+    rows = {"float": [], "ours": [], "peer": []}
+    for file in args.file:
+        ids = floats.tokenize(file.read_text(encoding="utf-8").encode("utf-8"), add_bos=True, special=False)
+        windows = [ids[at : at + args.context] for at in range(0, len(ids) - args.context + 1, args.context)][: args.windows]
+        for window in windows:
+            truth = forced(floats, window)
+            rows["float"].append({"loss": -truth[np.arange(len(window) - 1), window[1:]]})
+            with tempfile.TemporaryDirectory() as folder:
+                run_program(args.program, "score", args.model, [{"id": 0, "tokens": window}],
+                            ["--threads", str(args.threads), "--logits", folder])
+                own = np.fromfile(f"{folder}/0.f32", dtype="<f4").reshape(len(window), -1)
+            rows["ours"].append(distances(truth, own, window))
+            if peer:
+                peer.reset()
+                peer.eval(window)
+                rows["peer"].append(distances(truth, peer.scores, window))
+
+    def joined(who, what):
+        return np.concatenate([row[what] for row in rows[who]])
+
+    mean_loss = joined("float", "loss").mean()
+    result = {"what": "divergence", "model": args.model.name, "windows": len(rows["float"]), "context": args.context}
+    for who in ("ours", "peer") if peer else ("ours",):
+        result[who] = {"divergence_mean": float(joined(who, "divergence").mean()), "agree": float(joined(who, "agree").mean()),
+                       "perplexity_off": float(math.expm1(joined(who, "loss").mean() - mean_loss)),
+                       "loss_error_mean": float(np.abs(joined(who, "loss") - joined("float", "loss")).mean())}
+    print(json.dumps(result))
+    return bool(peer) and result["ours"]["divergence_mean"] > result["peer"]["divergence_mean"]
+
+
 def peer_rate(peer, prompt, generate):
     """Prompt tokens and generated tokens a second."""
     peer.reset()
@@ -248,6 +296,12 @@ def main():
     sub.add_argument("--float", type=pathlib.Path, required=True)
     sub.add_argument("--file", type=pathlib.Path, required=True)
     sub.add_argument("--context", type=int, default=512)
+    sub = command("divergence", divergence)
+    sub.add_argument("--float", type=pathlib.Path, required=True)
+    sub.add_argument("--file", type=pathlib.Path, nargs="+", required=True)
+    sub.add_argument("--context", type=int, default=512)
+    sub.add_argument("--windows", type=int, default=4, help="windows of each file at most")
+    sub.add_argument("--skip-peer", action="store_true", help="ours alone, for comparing builds")
     sub = command("speed", speed, nargs="+")
     sub.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()

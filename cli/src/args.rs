@@ -383,6 +383,9 @@ pub(crate) struct ScoreArgs {
     /// A line {id, tokens} each
     #[arg(long, value_name = "FILE")]
     pub(crate) sequences: PathBuf,
+    /// Write the logits too: FOLDER/N.f32 for the Nth readable sequence from 0, tokens by vocabulary as little-endian 32-bit floats
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) logits: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,9 @@
 //! Commands on models alone: `generate`, `tokenize`, `score`, `perplexity`, `embed`.
 
-use std::io::{BufReader, Read};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write as _};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -181,12 +182,22 @@ pub(super) fn score(global: &Global, args: &ScoreArgs, ctx: &mut Context<'_>) ->
     let lengths = lines.iter().filter_map(|line| line.asked.as_ref().ok()).map(|line| line.tokens.len());
     let longest = lengths.filter(|length| *length <= most).max().unwrap_or(0);
     let model = generator(global, &args.model, longest.max(256) as u32)?;
-    lines::carry_out(lines.into_iter(), ctx, |line, _| score_line(&model, &line.tokens).map(Some))
+    let folder = args.logits.as_ref().map(|folder| ctx.path(folder));
+    let mut number = 0..;
+    lines::carry_out(lines.into_iter(), ctx, |line, _| {
+        let path = folder.as_ref().zip(number.next()).map(|(folder, number)| folder.join(format!("{number}.f32")));
+        score_line(&model, &line.tokens, path.as_deref()).map(Some)
+    })
 }
 
-fn score_line(model: &Generator, tokens: &[TokenId]) -> Result<Value> {
+fn score_line(model: &Generator, tokens: &[TokenId], logits_path: Option<&Path>) -> Result<Value> {
     let (mut argmax, mut logprobs, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
+    let mut file = logits_path.map(|path| create(path).map(BufWriter::new)).transpose()?;
+    let mut written = Ok(());
     model.score(tokens, &mut |row, logits| {
+        if let (Some(file), Ok(())) = (&mut file, &written) {
+            written = logits.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()));
+        }
         let best = greedy(logits);
         argmax.push(best);
         gaps.push(gap(logits, best));
@@ -194,7 +205,17 @@ fn score_line(model: &Generator, tokens: &[TokenId]) -> Result<Value> {
             logprobs.push(f64::from(logits[*next as usize]) - log_sum_exp(logits));
         }
     })?;
+    if let Some((mut file, path)) = file.zip(logits_path) {
+        written.and_then(|()| file.flush()).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(json!({"argmax": argmax, "logprobs": logprobs, "gaps": gaps}))
+}
+
+fn create(path: &Path) -> Result<File> {
+    path.parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| File::create(path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The best logit less the second best.
