@@ -2,7 +2,9 @@
 
 use std::fs::File;
 
-use cloister_index::{Document, DocumentId, DocumentStatus as StoredStatus, IndexError, Level, Visible};
+use cloister_index::{
+    Document, DocumentId, DocumentStatus as StoredStatus, DocumentVersion, IndexError, Level, Visible,
+};
 use serde_json::json;
 
 use crate::appliance::named;
@@ -122,6 +124,10 @@ pub struct VersionInfo {
     pub sha256: String,
     /// When it was added (RFC 3339).
     pub added: String,
+    /// When it became the one that is searched (RFC 3339); `None` if it never was.
+    pub since: Option<String>,
+    /// Format as read, such as `pdf`.
+    pub format: String,
     /// Pages.
     pub pages: u32,
 }
@@ -242,17 +248,14 @@ impl Appliance {
         let found = self.find_document(&visible, name_or_id, collection)?;
         let ledger = self.store.ledger(&visible, &found.id)?;
         let versions = self.store.versions(&visible, &found.id)?;
-        self.record_view(caller, &found, json!({"part": "detail"}))?;
+        self.record_view(caller, &found, &found.sha256, json!({"part": "detail"}))?;
         let ledger = ledger.into_iter().map(|row| LedgerRow {
             page: row.page,
             outcome: row.outcome.as_str().to_owned(),
             reason: row.reason,
             words: row.words,
         });
-        let mut versions: Vec<VersionInfo> = versions
-            .into_iter()
-            .map(|row| VersionInfo { version: row.version, sha256: row.sha256, added: row.added, pages: row.pages })
-            .collect();
+        let mut versions: Vec<VersionInfo> = versions.into_iter().map(version_info).collect();
         versions.sort_by_key(|row| row.version);
         let names = found.names.clone();
         Ok(DocumentDetail { info: info(found), ledger: ledger.collect(), versions, names })
@@ -262,20 +265,33 @@ impl Appliance {
     pub fn document_text(&self, caller: &Caller, name_or_id: &str, collection: Option<&str>) -> Result<String> {
         let visible = self.visible(caller)?;
         let found = self.find_document(&visible, name_or_id, collection)?;
-        let text = self.store.text(&visible, &found.id).map_err(|error| not_read(&found, error))?;
-        self.record_view(caller, &found, json!({"part": "text"}))?;
+        let text = self.store.text(&visible, &found.id).map_err(|error| not_read(&found, None, error))?;
+        self.record_view(caller, &found, &found.sha256, json!({"part": "text"}))?;
         Ok(text)
     }
 
-    /// One page.
-    pub fn document_page(&self, caller: &Caller, document: &str, page: u32) -> Result<PageView> {
+    /// The canonical text of a version; `None` is the current one.
+    pub fn document_text_at(&self, caller: &Caller, document: &str, version: Option<u32>) -> Result<String> {
         let visible = self.visible(caller)?;
         let found = self.find_document(&visible, document, None)?;
-        let stored = self.store.page(&visible, &found.id, page).map_err(|error| match error {
+        let text = self.store.text_at(&visible, &found.id, version);
+        let text = text.map_err(|error| not_read(&found, version, error))?;
+        let shown = self.version_shown(&visible, &found, version)?;
+        self.record_view(caller, &found, &shown.sha256, json!({"part": "text", "version": shown.version}))?;
+        Ok(text)
+    }
+
+    /// One page of a version; `None` is the current one.
+    pub fn document_page(&self, caller: &Caller, document: &str, page: u32, version: Option<u32>) -> Result<PageView> {
+        let visible = self.visible(caller)?;
+        let found = self.find_document(&visible, document, None)?;
+        let stored = self.store.page_at(&visible, &found.id, page, version).map_err(|error| match error {
             IndexError::NotFound { what: "page" } => Error::not_found("page", page.to_string()),
-            other => not_read(&found, other),
+            other => not_read(&found, version, other),
         })?;
-        self.record_view(caller, &found, json!({"part": "page", "page": page}))?;
+        let shown = self.version_shown(&visible, &found, version)?;
+        let detail = json!({"part": "page", "page": page, "version": shown.version});
+        self.record_view(caller, &found, &shown.sha256, detail)?;
         let page = stored.page;
         let words =
             page.words.iter().map(|w| PageWord { start: w.start, end: w.end, bounds: [w.x0, w.y0, w.x1, w.y1] });
@@ -293,20 +309,38 @@ impl Appliance {
         })
     }
 
-    /// Boxes of the words between two offsets of the canonical text.
-    pub fn document_boxes(&self, caller: &Caller, document: &str, start: u32, end: u32) -> Result<Vec<PageBox>> {
+    /// Boxes of the words between two offsets of the canonical text of a version; `None` is the current one.
+    pub fn document_boxes(
+        &self,
+        caller: &Caller,
+        document: &str,
+        start: u32,
+        end: u32,
+        version: Option<u32>,
+    ) -> Result<Vec<PageBox>> {
         let visible = self.visible(caller)?;
         let found = self.find_document(&visible, document, None)?;
-        self.store.boxes(&visible, &found.id, start, end).map_err(|error| not_read(&found, error))
+        let boxes = self.store.boxes_at(&visible, &found.id, start, end, version);
+        boxes.map_err(|error| not_read(&found, version, error))
     }
 
-    /// The original bytes.
-    pub fn document_original(&self, caller: &Caller, document: &str) -> Result<Original> {
+    /// The original bytes of a version; `None` is the current one.
+    pub fn document_original(&self, caller: &Caller, document: &str, version: Option<u32>) -> Result<Original> {
         let visible = self.visible(caller)?;
         let found = self.find_document(&visible, document, None)?;
-        let (file, bytes) = self.store.original(&visible, &found.id)?;
-        self.record_view(caller, &found, json!({"part": "original", "bytes": bytes}))?;
-        Ok(Original { file, bytes, name: found.name, format: found.format.unwrap_or_default(), sha256: found.sha256 })
+        let shown = self.version_shown(&visible, &found, version)?;
+        let (file, bytes) = self.store.original_at(&visible, &found.id, Some(shown.version))?;
+        let detail = json!({"part": "original", "bytes": bytes, "version": shown.version});
+        self.record_view(caller, &found, &shown.sha256, detail)?;
+        let format = shown.format.unwrap_or_default();
+        Ok(Original { file, bytes, name: found.name, format, sha256: shown.sha256 })
+    }
+
+    /// The version of that number, or the one that readers see.
+    fn version_shown(&self, visible: &Visible, found: &Document, number: Option<u32>) -> Result<DocumentVersion> {
+        let number = number.unwrap_or(found.version);
+        let stored = self.store.versions(visible, &found.id)?.into_iter().find(|stored| stored.version == number);
+        stored.ok_or_else(|| no_version(found, number))
     }
 
     /// Removes a document: bytes, text, postings, vectors; proves it by searching.
@@ -334,9 +368,15 @@ impl Appliance {
         Ok(RemovedInfo { name: found.name, passages, bytes, probe_hits, audit })
     }
 
-    fn record_view(&self, caller: &Caller, found: &Document, mut detail: serde_json::Value) -> Result<()> {
+    fn record_view(
+        &self,
+        caller: &Caller,
+        found: &Document,
+        sha256: &str,
+        mut detail: serde_json::Value,
+    ) -> Result<()> {
         detail["document"] = found.id.as_str().into();
-        detail["sha256"] = found.sha256.as_str().into();
+        detail["sha256"] = sha256.into();
         self.record(caller, "document.view", &found.name, detail).map(drop)
     }
 
@@ -365,13 +405,29 @@ impl Appliance {
 }
 
 /// A document that was found has no text: says whether to wait or to look at its fault.
-fn not_read(found: &Document, error: IndexError) -> Error {
+fn not_read(found: &Document, version: Option<u32>, error: IndexError) -> Error {
     match (error, found.status, &found.error) {
+        (IndexError::NotFound { what: "version" }, ..) => no_version(found, version.unwrap_or(found.version)),
         (IndexError::NotFound { what: "document" }, StoredStatus::Failed, Some(fault)) => {
             Error::NotRead(format!("{} could not be read: {}: {}", found.name, fault.code, fault.message))
         }
         (IndexError::NotFound { what: "document" }, ..) => Error::NotRead(format!("{} is not read yet", found.name)),
         (other, ..) => named(other, &found.name),
+    }
+}
+
+fn no_version(found: &Document, version: u32) -> Error {
+    Error::not_found("version", format!("{version} of {}", found.name))
+}
+
+fn version_info(row: DocumentVersion) -> VersionInfo {
+    VersionInfo {
+        version: row.version,
+        sha256: row.sha256,
+        added: row.added,
+        since: row.committed,
+        format: row.format.unwrap_or_default(),
+        pages: row.pages,
     }
 }
 

@@ -317,6 +317,10 @@ pub struct DocumentVersion {
     pub bytes: u64,
     /// When placed.
     pub added: String,
+    /// When it became the one that searches find; `None` if it never was.
+    pub committed: Option<String>,
+    /// Format as read, such as `pdf`.
+    pub format: Option<String>,
     /// Pages in its ledger.
     pub pages: u32,
     /// Whether it is the one that searches find.

@@ -150,6 +150,7 @@ impl Appliance {
                 marker: index as u32 + 1,
                 document: passage.document.clone(),
                 name: passage.name.clone(),
+                version: Some(passage.version),
                 page,
                 place: passage.place.clone().filter(|_| page == passage.page),
                 start,

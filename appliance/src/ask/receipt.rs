@@ -1,6 +1,6 @@
 //! The receipt of an answer: everything needed to check it later, in one audit record; and the way back.
 
-use cloister_index::Visible;
+use cloister_index::{DocumentId, Visible};
 use serde_json::{Value, json};
 
 use super::compose::Written;
@@ -9,6 +9,7 @@ use super::prompt::PROMPT_VERSION;
 use super::reading::Read;
 use super::types::{Answer, AnswerModel, AnswerState, Citation, Timings};
 use crate::caller::{Caller, Who};
+use crate::documents::PageBox;
 use crate::search::{Coverage, Passage, Scope, UnreadPage, places};
 use crate::{Appliance, Error, Result};
 
@@ -67,8 +68,9 @@ impl Appliance {
 
     /// An answer as it was given, by the number of its audit record.
     ///
-    /// Whoever asked may see it again, and so may auditors and administrators. Texts of passages come from the store:
-    /// they are empty where the document is gone, not granted any more, or has another version than was searched.
+    /// Whoever asked may see it again, and so may auditors and administrators. Texts of passages come from the store,
+    /// of the version that was searched: they are empty where the document is gone or not granted any more. Each quote
+    /// is looked up again, and is verified only if it stands at its place in its version.
     pub fn answer(&self, caller: &Caller, audit: u64) -> Result<Answer> {
         let record =
             self.journal.record(audit)?.filter(|record| record.event.action == ACTION && record.event.outcome == "ok");
@@ -100,7 +102,7 @@ impl Appliance {
             state: AnswerState::parse(&text("state")).unwrap_or(AnswerState::Related),
             citations: rows("citations")
                 .iter()
-                .map(|row| self.restore_citation(visible, row, version_of(&detail["passages"], &row["document"])))
+                .map(|row| self.restore_citation(visible, row, version_of(row, &detail["passages"])))
                 .collect(),
             withheld: number(&detail["withheld"]),
             passages,
@@ -119,10 +121,9 @@ impl Appliance {
         let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let (start, end) = (number(&row["start"]), number(&row["end"]));
         let version = number(&row["version"]);
+        let stored = self.stored(visible, &word("document"), Some(version), start, end);
+        let (text, boxes) = stored.unwrap_or_default();
         let found = self.store.document(visible, &word("document"), None).ok();
-        let found = found.filter(|found| found.version == version);
-        let text = found.as_ref().and_then(|found| self.store.text(visible, &found.id).ok());
-        let boxes = found.as_ref().and_then(|found| self.store.boxes(visible, &found.id, start, end).ok());
         Passage {
             rank,
             score: row["score"].as_f64().unwrap_or(0.0) as f32,
@@ -134,39 +135,59 @@ impl Appliance {
             place: None,
             start,
             end,
-            text: text
-                .map(|text| text.chars().skip(start as usize).take((end - start.min(end)) as usize).collect())
-                .unwrap_or_default(),
+            text,
             heading_path: Vec::new(),
-            boxes: boxes.unwrap_or_default(),
+            boxes,
         }
     }
 
-    fn restore_citation(&self, visible: &Visible, row: &Value, version: u32) -> Citation {
+    fn restore_citation(&self, visible: &Visible, row: &Value, version: Option<u32>) -> Citation {
         let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let (start, end) = (number(&row["start"]), number(&row["end"]));
-        let found = self.store.document(visible, &word("document"), None).ok();
-        let boxes = found.filter(|found| found.version == version);
-        let boxes = boxes.and_then(|found| self.store.boxes(visible, &found.id, start, end).ok());
+        let quote = word("quote");
+        let stored = self.stored(visible, &word("document"), version, start, end);
+        let stands = stored.filter(|(text, _)| *text == quote);
         Citation {
             marker: number(&row["marker"]),
             document: word("document"),
             name: word("name"),
+            version,
             page: number(&row["page"]),
             place: row["place"].as_str().map(str::to_owned),
             start,
             end,
-            quote: word("quote"),
-            boxes: boxes.unwrap_or_default(),
-            verified: row["verified"].as_bool().unwrap_or(false),
+            quote,
+            verified: stands.is_some() && row["verified"].as_bool().unwrap_or(false),
+            boxes: stands.map(|(_, boxes)| boxes).unwrap_or_default(),
         }
+    }
+
+    /// The text and the boxes of a span in a version; nothing where that cannot be had (any more).
+    fn stored(
+        &self,
+        visible: &Visible,
+        document: &str,
+        version: Option<u32>,
+        start: u32,
+        end: u32,
+    ) -> Option<(String, Vec<PageBox>)> {
+        let id = DocumentId::parse(document).ok()?;
+        let text = self.store.text_at(visible, &id, Some(version?)).ok()?;
+        let boxes = self.store.boxes_at(visible, &id, start, end, version).ok()?;
+        Some((text.chars().skip(start as usize).take(end.saturating_sub(start) as usize).collect(), boxes))
     }
 }
 
-/// The version of a cited document: a citation lies within one of the passages.
-fn version_of(passages: &Value, document: &Value) -> u32 {
+/// The version a citation was made from: its own word, else that of the passage it lies within.
+fn version_of(citation: &Value, passages: &Value) -> Option<u32> {
+    let told = |row: &Value| Some(number(&row["version"])).filter(|version| *version > 0);
+    let within = |row: &&Value| {
+        row["document"] == citation["document"]
+            && number(&row["start"]) <= number(&citation["start"])
+            && number(&citation["end"]) <= number(&row["end"])
+    };
     let rows = passages.as_array().map(Vec::as_slice).unwrap_or_default();
-    rows.iter().find(|row| row["document"] == *document).map_or(0, |row| number(&row["version"]))
+    told(citation).or_else(|| rows.iter().find(within).and_then(told))
 }
 
 fn number(value: &Value) -> u32 {
@@ -176,8 +197,8 @@ fn number(value: &Value) -> u32 {
 fn citation_out(citation: &Citation) -> Value {
     json!({
         "marker": citation.marker, "document": citation.document, "name": citation.name, "page": citation.page,
-        "place": citation.place, "start": citation.start, "end": citation.end, "quote": citation.quote,
-        "verified": citation.verified,
+        "version": citation.version, "place": citation.place, "start": citation.start, "end": citation.end,
+        "quote": citation.quote, "verified": citation.verified,
     })
 }
 
@@ -224,5 +245,28 @@ fn timings_in(value: &Value) -> Timings {
         prompt_tokens: number(&value["prompt_tokens"]),
         cached_tokens: number(&value["cached_tokens"]),
         new_tokens: number(&value["new_tokens"]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(citation: &Value, expected: Option<u32>) {
+        let passages = json!([
+            {"document": "a", "version": 3, "start": 0, "end": 40}, {"document": "b", "version": 2, "start": 0, "end": 9},
+            {"document": "c", "start": 0, "end": 9},
+        ]);
+        assert_eq!(version_of(citation, &passages), expected, "{citation}");
+    }
+
+    #[test]
+    fn the_version_is_the_citation_s_or_its_passage_s_or_not_known() {
+        check(&json!({"document": "a", "version": 1, "start": 5, "end": 9}), Some(1));
+        check(&json!({"document": "a", "start": 5, "end": 9}), Some(3));
+        check(&json!({"document": "b", "start": 5, "end": 9}), Some(2));
+        check(&json!({"document": "b", "start": 5, "end": 10}), None);
+        check(&json!({"document": "c", "start": 5, "end": 9}), None);
+        check(&json!({"document": "d", "start": 5, "end": 9}), None);
     }
 }

@@ -35,9 +35,9 @@ pub enum AskEvent {
     },
     /// The model reads the evidence.
     Reading {
-        /// Prompt tokens read.
+        /// Passages read.
         done: usize,
-        /// Prompt tokens in all.
+        /// Passages in all.
         total: usize,
     },
     /// Provisional text of the answer; the checked answer replaces it.
@@ -85,6 +85,8 @@ pub struct Citation {
     pub document: String,
     /// Its name.
     pub name: String,
+    /// The version the quote was made from; `None` in a receipt that does not tell.
+    pub version: Option<u32>,
     /// Page where the quote begins, from 1.
     pub page: u32,
     /// Sheet, slide or paragraph, where there is more to say.
@@ -97,7 +99,8 @@ pub struct Citation {
     pub quote: String,
     /// Where it stands.
     pub boxes: Vec<PageBox>,
-    /// Whether the quote was found at its place and the sentence's numbers and names stand in its quotes.
+    /// Whether the quote stands at its place in that version (looked up again when a receipt is read) and the
+    /// sentence's numbers and names stand in its quotes.
     pub verified: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Asking, with the small models.
 
 use cloister_appliance::{
-    AnswerState, AskEvent, Caller, CancelFlag, Error, ErrorKind, Level, ModelState, Question, Role, SearchMode,
+    Answer, AnswerState, AskEvent, Caller, CancelFlag, Error, ErrorKind, Level, ModelState, Question, Role, SearchMode,
     SearchQuery,
 };
 
@@ -156,13 +156,20 @@ fn a_document_that_changes_during_a_question_is_a_conflict() {
         .unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "changed"));
     assert_eq!(error.to_string(), "supply.txt changed while it was read: ask again");
-    // The receipt of the first answer shows its own words, and no text of the other version.
+    // The receipt of the first answer shows its own words and its own version, and nothing of the other.
     let again = app.answer(&operator(), kept.audit).unwrap();
     assert_eq!((&again.answer, again.citations.len()), (&kept.answer, kept.citations.len()));
     assert_eq!(again.citations[0].quote, kept.citations[0].quote);
-    assert!(again.citations.iter().all(|citation| citation.boxes.is_empty()));
-    assert!(again.passages.iter().all(|passage| passage.text.is_empty() && passage.boxes.is_empty()));
-    assert_eq!(again.passages[0].version, 1);
+    assert!(again.citations.iter().all(|citation| citation.version == Some(1) && citation.verified), "{again:?}");
+    assert_eq!((&again.citations, again.passages[0].version), (&kept.citations, 1));
+    let texts = |answer: &Answer| answer.passages.iter().map(|passage| passage.text.clone()).collect::<Vec<_>>();
+    assert_eq!(texts(&again), texts(&kept));
+    // Of a removed document the quote is left, which nothing verifies any more.
+    app.remove_document(&operator(), "supply.txt", Some("c")).unwrap();
+    let alone = app.answer(&operator(), kept.audit).unwrap();
+    assert_eq!(alone.citations[0].quote, kept.citations[0].quote);
+    assert!(alone.citations.iter().all(|citation| !citation.verified && citation.boxes.is_empty()), "{alone:?}");
+    assert!(alone.passages.iter().all(|passage| passage.text.is_empty()));
 }
 
 #[test]

@@ -24,6 +24,23 @@ fn each_file_gets_its_result() {
     let changed = fixture.app().document(&operator(), "sub/b.txt", Some("c")).unwrap();
     assert_eq!((changed.info.version, changed.versions.len()), (2, 2));
     assert_eq!(fixture.app().document_text(&operator(), "sub/b.txt", None).unwrap(), "The pond is deep.");
+    // The replaced version can still be looked at, and one that never was is not there.
+    let (app, id) = (fixture.app(), &changed.info.id);
+    assert!(changed.versions.iter().all(|version| version.since.is_some() && version.format == "text"), "{changed:?}");
+    assert_eq!(app.document_text_at(&operator(), id, Some(1)).unwrap(), NOTE);
+    assert_eq!(app.document_page(&operator(), id, 1, Some(1)).unwrap().text, NOTE);
+    assert_eq!(app.document_original(&operator(), id, Some(1)).unwrap().bytes, NOTE.len() as u64);
+    for error in [
+        app.document_text_at(&operator(), id, Some(3)).unwrap_err(),
+        app.document_page(&operator(), id, 1, Some(3)).unwrap_err(),
+        app.document_boxes(&operator(), id, 0, 4, Some(3)).unwrap_err(),
+        app.document_original(&operator(), id, Some(3)).unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::NotFound, "no such version: 3 of sub/b.txt")
+        );
+    }
 }
 
 #[test]
@@ -63,7 +80,7 @@ fn text_and_offsets_are_the_file_s_own() {
     assert!(app.search(&operator(), &scoped).unwrap().passages.iter().all(|passage| passage.name == "note.txt"));
     let lost = SearchQuery { documents: vec!["gone.txt".to_owned()], ..query };
     assert_eq!(app.search(&operator(), &lost).unwrap_err().kind(), ErrorKind::NotFound);
-    let page = app.document_page(&operator(), &best.document, 1).unwrap();
+    let page = app.document_page(&operator(), &best.document, 1, None).unwrap();
     assert_eq!((page.start, page.text.as_str()), (0, CONTRACT));
 }
 
@@ -159,8 +176,8 @@ fn a_document_without_text_says_why() {
     let id = fixture.upload(&operator(), "c", "queued.txt", b"later").document;
     for error in [
         app.document_text(&operator(), "queued.txt", Some("c")).unwrap_err(),
-        app.document_page(&operator(), &id, 1).unwrap_err(),
-        app.document_boxes(&operator(), &id, 0, 4).unwrap_err(),
+        app.document_page(&operator(), &id, 1, None).unwrap_err(),
+        app.document_boxes(&operator(), &id, 0, 4, None).unwrap_err(),
     ] {
         assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "not_read"));
         assert_eq!(error.to_string(), "queued.txt is not read yet");
@@ -169,6 +186,6 @@ fn a_document_without_text_says_why() {
     let failed = app.document_text(&operator(), "bad.pdf", Some("c")).unwrap_err();
     assert!(failed.to_string().starts_with("bad.pdf could not be read: damaged: "), "{failed}");
     let good = app.document(&operator(), "good.txt", Some("c")).unwrap().info.id;
-    let missing = app.document_page(&operator(), &good, 2).unwrap_err();
+    let missing = app.document_page(&operator(), &good, 2, None).unwrap_err();
     assert_eq!((missing.kind(), missing.to_string().as_str()), (ErrorKind::NotFound, "no such page: 2"));
 }

@@ -11,8 +11,8 @@ fn every_use_case_leaves_its_record() {
     let app = fixture.app();
     fixture.ingest("c", &[("supply.txt", CONTRACT.as_bytes())]);
     let document = app.document(&operator(), "supply.txt", Some("c")).unwrap().info.id;
-    app.document_page(&operator(), &document, 1).unwrap();
-    app.document_original(&operator(), &document).unwrap();
+    app.document_page(&operator(), &document, 1, None).unwrap();
+    app.document_original(&operator(), &document, None).unwrap();
     let query = SearchQuery { text: "Delaware".to_owned(), ..Default::default() };
     let found = app.search(&operator(), &query).unwrap();
     let question = Question { text: "Which law governs?".to_owned(), ..Default::default() };

@@ -17,6 +17,7 @@ const STRETCH_MAX: usize = 1_000;
 /// Lines of unread pages that a coverage names.
 const UNREAD_MAX: usize = 10_000;
 pub(super) const NO_DOCUMENT: IndexError = IndexError::NotFound { what: "document" };
+const NO_VERSION: IndexError = IndexError::NotFound { what: "version" };
 
 /// Where a document stands in the catalogue.
 #[derive(Clone, Debug)]
@@ -31,6 +32,21 @@ impl Located {
     /// The version that its readers see.
     pub(super) fn shown(&self) -> i64 {
         self.current.unwrap_or(self.newest)
+    }
+
+    /// The version that was read: the current one, or the one of that number.
+    pub(super) fn read(&self, view: &Connection, number: Option<u32>) -> Result<i64, IndexError> {
+        let Some(number) = number else { return self.current.ok_or(NO_DOCUMENT) };
+        let mut statement = view
+            .prepare_cached("SELECT row FROM versions WHERE document = ?1 AND number = ?2 AND committed IS NOT NULL")?;
+        statement.query_row((self.row, number), |row| row.get(0)).optional()?.ok_or(NO_VERSION)
+    }
+
+    /// The version whose bytes are wanted: the one shown, or the one of that number.
+    fn stored(&self, view: &Connection, number: Option<u32>) -> Result<i64, IndexError> {
+        let Some(number) = number else { return Ok(self.shown()) };
+        let mut statement = view.prepare_cached("SELECT row FROM versions WHERE document = ?1 AND number = ?2")?;
+        statement.query_row((self.row, number), |row| row.get(0)).optional()?.ok_or(NO_VERSION)
     }
 }
 
@@ -229,7 +245,8 @@ impl Store {
         self.catalogue.read("list the versions", |view| {
             let at = locate(view, visible, document, Level::Read)?;
             let mut statement = view.prepare_cached(
-                "SELECT number, sha256, bytes, added, (SELECT count(*) FROM pages WHERE version = versions.row), row
+                "SELECT number, sha256, bytes, added, (SELECT count(*) FROM pages WHERE version = versions.row), row,
+                    committed, format
                  FROM versions WHERE document = ?1 ORDER BY number DESC",
             )?;
             let version = |row: &Row<'_>| {
@@ -240,6 +257,8 @@ impl Store {
                     added: row.get(3)?,
                     pages: row.get(4)?,
                     current: at.current == Some(row.get(5)?),
+                    committed: row.get(6)?,
+                    format: row.get(7)?,
                 })
             };
             let versions = statement.query_map([at.row], version)?.collect::<Result<_, _>>()?;
@@ -270,10 +289,21 @@ impl Store {
 
     /// The bytes of the version shown, and their number.
     pub fn original(&self, visible: &Visible, document: &DocumentId) -> Result<(std::fs::File, u64), IndexError> {
+        self.original_at(visible, document, None)
+    }
+
+    /// The bytes of a version, and their number; `None` is the version shown.
+    pub fn original_at(
+        &self,
+        visible: &Visible,
+        document: &DocumentId,
+        version: Option<u32>,
+    ) -> Result<(std::fs::File, u64), IndexError> {
         let (sha256, bytes) = self.catalogue.read("look an original up", |view| {
             let at = locate(view, visible, document, Level::Read)?;
             let mut statement = view.prepare_cached("SELECT sha256, bytes FROM versions WHERE row = ?1")?;
-            let pair: (String, i64) = statement.query_row([at.shown()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let pair: (String, i64) =
+                statement.query_row([at.stored(view, version)?], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(pair)
         })?;
         Ok((self.blobs.open_file(&sha256)?, bytes as u64))

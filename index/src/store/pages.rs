@@ -1,11 +1,8 @@
-//! Text, pages and boxes of what is current.
+//! Text, pages and boxes: of what is current, or of a version.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{
-    Store,
-    documents::{NO_DOCUMENT, locate},
-};
+use super::{Store, documents::locate};
 use crate::{
     DocumentId, IndexError, Level, PageInput, PageOutcome, PageWord, StoredPage, Visible,
     packing::{checked_text, unpack_blocks, unpack_strings, unpack_words},
@@ -132,19 +129,39 @@ impl Store {
     ///
     /// Before a version is committed there is no text: the answer is that there is no such document.
     pub fn text(&self, visible: &Visible, document: &DocumentId) -> Result<String, IndexError> {
+        self.text_at(visible, document, None)
+    }
+
+    /// The canonical text of a version that was read; `None` is the current one.
+    pub fn text_at(
+        &self,
+        visible: &Visible,
+        document: &DocumentId,
+        version: Option<u32>,
+    ) -> Result<String, IndexError> {
         self.catalogue.read("read a text", |view| {
             let at = locate(view, visible, document, Level::Read)?;
-            canonical_text(view, at.current.ok_or(NO_DOCUMENT)?)
+            canonical_text(view, at.read(view, version)?)
         })
     }
 
     /// A page of the current version.
     pub fn page(&self, visible: &Visible, document: &DocumentId, page: u32) -> Result<StoredPage, IndexError> {
+        self.page_at(visible, document, page, None)
+    }
+
+    /// A page of a version that was read; `None` is the current one.
+    pub fn page_at(
+        &self,
+        visible: &Visible,
+        document: &DocumentId,
+        page: u32,
+        version: Option<u32>,
+    ) -> Result<StoredPage, IndexError> {
         self.catalogue.read("read a page", |view| {
             let at = locate(view, visible, document, Level::Read)?;
             let sql = format!("SELECT {PAGE} FROM pages WHERE version = ?1 AND number = ?2");
-            let found =
-                view.prepare_cached(&sql)?.query_row((at.current.ok_or(NO_DOCUMENT)?, page), raw_page).optional()?;
+            let found = view.prepare_cached(&sql)?.query_row((at.read(view, version)?, page), raw_page).optional()?;
             unpack(found.ok_or(IndexError::NotFound { what: "page" })?)
         })
     }
@@ -157,9 +174,21 @@ impl Store {
         start: u32,
         end: u32,
     ) -> Result<Vec<[f32; 5]>, IndexError> {
+        self.boxes_at(visible, document, start, end, None)
+    }
+
+    /// The same in a version that was read; `None` is the current one.
+    pub fn boxes_at(
+        &self,
+        visible: &Visible,
+        document: &DocumentId,
+        start: u32,
+        end: u32,
+        version: Option<u32>,
+    ) -> Result<Vec<[f32; 5]>, IndexError> {
         self.catalogue.read("look boxes up", |view| {
             let at = locate(view, visible, document, Level::Read)?;
-            boxes_of(view, at.current.ok_or(NO_DOCUMENT)?, start, end)
+            boxes_of(view, at.read(view, version)?, start, end)
         })
     }
 }

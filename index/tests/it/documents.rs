@@ -119,6 +119,20 @@ fn other_bytes_under_the_same_name_are_a_new_version() {
     assert_eq!(room.find("alpha first", Mode::Vector).hits.len(), 1);
     let versions = room.store.versions(&room.all, &id).unwrap();
     assert_eq!(versions.iter().map(|v| (v.version, v.current)).collect::<Vec<_>>(), vec![(2, true), (1, false)]);
+    assert!(versions.iter().all(|v| v.committed.is_some()));
+    // The text and the bytes of the first version are still there to be looked at.
+    assert_eq!(room.store.text_at(&room.all, &id, Some(1)).unwrap(), "alpha first");
+    assert_eq!(room.store.page_at(&room.all, &id, 1, Some(1)).unwrap().page.text, "alpha first");
+    assert!(!room.store.boxes_at(&room.all, &id, 0, 5, Some(1)).unwrap().is_empty());
+    let (mut file, bytes) = room.store.original_at(&room.all, &id, Some(1)).unwrap();
+    let mut read = String::new();
+    std::io::Read::read_to_string(&mut file, &mut read).unwrap();
+    assert_eq!((read.as_str(), bytes), ("alpha first", 11));
+    for missing in [0, 3] {
+        let error = room.store.text_at(&room.all, &id, Some(missing)).unwrap_err();
+        assert!(matches!(error, IndexError::NotFound { what: "version" }), "{error}");
+        assert!(room.store.original_at(&room.all, &id, Some(missing)).is_err());
+    }
     room.well();
 }
 

@@ -39,28 +39,38 @@ pub(super) async fn remove(
     Ok(Json(removed.into()))
 }
 
+/// Which version is wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VersionParams {
+    /// Number of the version; the current one without it.
+    version: Option<u32>,
+}
+
 /// The canonical text: the pages' texts joined by a line feed and a form feed
-#[utoipa::path(get, path = "/documents/{id}/text", tag = "documents", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/documents/{id}/text", tag = "documents", params(("id" = String, Path), VersionParams),
     responses((status = 200, description = "The text", body = String, content_type = "text/plain; charset=utf-8")))]
 pub(super) async fn text(
     State(state): State<AppState>,
     who: Authenticated,
     Parameters(id): Parameters<String>,
+    Params(VersionParams { version }): Params<VersionParams>,
 ) -> Result<([(HeaderName, &'static str); 1], String), Problem> {
-    let text = state.run(move |appliance| appliance.document_text(&who.caller, &id, None)).await?;
+    let text = state.run(move |appliance| appliance.document_text_at(&who.caller, &id, version)).await?;
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text))
 }
 
 /// One page with its words and blocks
 #[utoipa::path(get, path = "/documents/{id}/pages/{page}", tag = "documents",
-    params(("id" = String, Path), ("page" = u32, Path, description = "From 1")),
+    params(("id" = String, Path), ("page" = u32, Path, description = "From 1"), VersionParams),
     responses((status = 200, description = "The page", body = PageView)))]
 pub(super) async fn page(
     State(state): State<AppState>,
     who: Authenticated,
     Parameters((id, page)): Parameters<(String, u32)>,
+    Params(VersionParams { version }): Params<VersionParams>,
 ) -> Result<Json<PageView>, Problem> {
-    let found = state.run(move |appliance| appliance.document_page(&who.caller, &id, page)).await?;
+    let found = state.run(move |appliance| appliance.document_page(&who.caller, &id, page, version)).await?;
     Ok(Json(found.into()))
 }
 
@@ -72,6 +82,8 @@ pub(super) struct Stretch {
     start: u32,
     /// After the last character.
     end: u32,
+    /// Number of the version; the current one without it.
+    version: Option<u32>,
 }
 
 /// Where a stretch of the canonical text stands
@@ -81,10 +93,9 @@ pub(super) async fn boxes(
     State(state): State<AppState>,
     who: Authenticated,
     Parameters(id): Parameters<String>,
-    Params(stretch): Params<Stretch>,
+    Params(Stretch { start, end, version }): Params<Stretch>,
 ) -> Result<Json<Boxes>, Problem> {
-    let boxes =
-        state.run(move |appliance| appliance.document_boxes(&who.caller, &id, stretch.start, stretch.end)).await?;
+    let boxes = state.run(move |appliance| appliance.document_boxes(&who.caller, &id, start, end, version)).await?;
     Ok(Json(Boxes { boxes }))
 }
 
@@ -94,6 +105,8 @@ pub(super) async fn boxes(
 pub(super) struct OriginalParams {
     /// `1`: always as an attachment.
     download: Option<String>,
+    /// Number of the version; the current one without it.
+    version: Option<u32>,
 }
 
 /// The bytes as they came in; PDF inline, everything else as an attachment; range requests
@@ -108,7 +121,8 @@ pub(super) async fn original(
     Params(params): Params<OriginalParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = state.run(move |appliance| appliance.document_original(&who.caller, &id)).await?;
+    let version = params.version;
+    let found = state.run(move |appliance| appliance.document_original(&who.caller, &id, version)).await?;
     original::respond(found, &headers, params.download.as_deref() == Some("1")).await
 }
 

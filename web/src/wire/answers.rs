@@ -52,6 +52,8 @@ pub struct Passage {
     pub document: String,
     /// Its name.
     pub name: String,
+    /// The version of the document that was searched; 0 in a receipt that does not tell.
+    pub version: u32,
     /// Page where the passage begins, from 1.
     pub page: u32,
     /// Sheet, slide or paragraph, where there is more to say.
@@ -76,6 +78,7 @@ impl From<appliance::Passage> for Passage {
             score: passage.score,
             document: passage.document,
             name: passage.name,
+            version: passage.version,
             page: passage.page,
             place: passage.place,
             start: passage.start,
@@ -185,6 +188,8 @@ pub struct Citation {
     pub document: String,
     /// Its name.
     pub name: String,
+    /// The version of the document that the quote was made from; null in a receipt that does not tell.
+    pub version: Option<u32>,
     /// Page where the quote begins, from 1.
     pub page: u32,
     /// Sheet, slide or paragraph, where there is more to say.
@@ -198,7 +203,8 @@ pub struct Citation {
     /// `[page, x0, y0, x1, y1]` in PDF points from the page's top left corner.
     #[schema(value_type = Vec<Vec<f32>>)]
     pub boxes: Vec<[f32; 5]>,
-    /// Whether the check of quote, numbers and names passed.
+    /// Whether the check of quote, numbers and names passed; when a receipt is read, also whether the quote still
+    /// stands at its place in its version.
     pub verified: bool,
 }
 
@@ -208,6 +214,7 @@ impl From<appliance::Citation> for Citation {
             marker: citation.marker,
             document: citation.document,
             name: citation.name,
+            version: citation.version,
             page: citation.page,
             place: citation.place,
             start: citation.start,

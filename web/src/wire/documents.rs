@@ -123,6 +123,10 @@ pub struct Version {
     pub sha256: String,
     /// When it was added (RFC 3339).
     pub added: String,
+    /// When it became the one that is searched (RFC 3339); null if it never was.
+    pub since: Option<String>,
+    /// Format as read, such as `pdf`.
+    pub format: String,
     /// Pages.
     pub pages: u32,
 }
@@ -153,6 +157,8 @@ impl From<appliance::DocumentDetail> for DocumentDetail {
             version: version.version,
             sha256: version.sha256,
             added: version.added,
+            since: version.since,
+            format: version.format,
             pages: version.pages,
         });
         Self {

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
+use serde_json::json;
 
 use crate::house::{Answer, House, Session, request, run};
 
@@ -82,6 +83,27 @@ fn what_the_browser_has_is_not_sent_again() {
         assert_eq!(same.status, StatusCode::PARTIAL_CONTENT);
         let other = shelf.original(&[("if-range", "\"other\""), ("range", "bytes=0-0")]).await;
         assert_eq!(other.status, StatusCode::OK);
+    });
+}
+
+#[test]
+fn an_original_is_had_in_each_of_its_versions() {
+    run(async {
+        let Shelf { house, session, document } = Shelf::new().await;
+        let collection = house.get(&session, &format!("/api/v1/documents/{document}")).await.json();
+        let collection = collection["collection"].as_str().unwrap().to_owned();
+        let again = house.upload(&session, &collection, &[("file", Some("f/t.html"), b"other bytes")]).await.json();
+        assert_eq!(again["uploads"][0]["status"], "updated", "{again}");
+        let of = |rest: &str| house.get(&session, &format!("/api/v1/documents/{document}{rest}"));
+        assert_eq!(of("/original?version=1").await.bytes, TEXT);
+        assert_eq!(of("/original?version=2").await.bytes, b"other bytes");
+        assert_eq!(of("/original").await.bytes, b"other bytes");
+        for rest in ["/text?", "/pages/1?", "/boxes?start=0&end=1&", "/original?"] {
+            of(&format!("{rest}version=3")).await.expect_problem(404, "not_found");
+            of(&format!("{rest}version=no")).await.expect_problem(400, "invalid");
+        }
+        let versions = of("").await.json()["versions"].clone();
+        assert_eq!((&versions[0]["version"], &versions[0]["since"]), (&json!(1), &json!(null)), "{versions}");
     });
 }
 

@@ -155,12 +155,14 @@ export const api = {
       `/documents/${part(id)}`,
     ),
   retry: (id: string) => json<void>('POST', `/documents/${part(id)}/retry`),
-  page: (id: string, page: number, signal?: AbortSignal) =>
-    json<PageView>('GET', `/documents/${part(id)}/pages/${page}`, signal ? { signal } : {}),
-  original: (id: string) => address(`/documents/${part(id)}/original`),
-  download: (id: string) => address(`/documents/${part(id)}/original?download=1`),
-  boxes: (id: string, start: number, end: number) =>
-    json<{ boxes: Box[] }>('GET', `/documents/${part(id)}/boxes${query({ start, end })}`),
+  // Of a version where one is named, else of the current one.
+  page: (id: string, page: number, version: number | null, signal?: AbortSignal) =>
+    json<PageView>('GET', `/documents/${part(id)}/pages/${page}${query({ version })}`, signal ? { signal } : {}),
+  original: (id: string, version: number | null) => address(`/documents/${part(id)}/original${query({ version })}`),
+  download: (id: string, version: number | null) =>
+    address(`/documents/${part(id)}/original${query({ download: 1, version })}`),
+  boxes: (id: string, start: number, end: number, version: number | null) =>
+    json<{ boxes: Box[] }>('GET', `/documents/${part(id)}/boxes${query({ start, end, version })}`),
 
   jobs: async (collection: string) => (await json<{ jobs: Job[] }>('GET', `/jobs${query({ collection })}`)).jobs,
   cancelJob: (id: string) => json<void>('POST', `/jobs/${part(id)}/cancel`),

@@ -3,7 +3,15 @@
 export type Route =
   | { view: 'desk'; collection: string | null }
   | { view: 'answer'; audit: number }
-  | { view: 'document'; document: string; page: number; start: number | null; end: number | null }
+  | {
+      view: 'document';
+      document: string;
+      page: number;
+      start: number | null;
+      end: number | null;
+      /** The current one where none is named. */
+      version: number | null;
+    }
   | { view: 'audit' }
   | { view: 'people' }
   | { view: 'status' }
@@ -35,7 +43,8 @@ export function parseRoute(hash: string): Route {
     const page = wholeNumber(values.get('page')) ?? 1;
     const start = wholeNumber(values.get('start'));
     const end = wholeNumber(values.get('end'));
-    return { view: 'document', document: second, page: Math.max(1, page), start, end };
+    const version = wholeNumber(values.get('version'));
+    return { view: 'document', document: second, page: Math.max(1, page), start, end, version };
   }
   return missing;
 }
@@ -55,6 +64,7 @@ export function formatRoute(route: Exclude<Route, { view: 'missing' }>): string 
       const values = new URLSearchParams({ page: String(route.page) });
       if (route.start !== null) values.set('start', String(route.start));
       if (route.end !== null) values.set('end', String(route.end));
+      if (route.version !== null) values.set('version', String(route.version));
       return `#/documents/${route.document}?${values}`;
     }
     default:

@@ -84,9 +84,19 @@ export interface LedgerRow {
   problems?: string[];
 }
 
+export interface Version {
+  version: number;
+  sha256: string;
+  added: string;
+  /** When it became the one that is searched; null if it never was. */
+  since: string | null;
+  format: string;
+  pages: number;
+}
+
 export interface DocumentDetail extends Document {
   ledger: LedgerRow[];
-  versions: { version: number; sha256: string; added: string; pages: number }[];
+  versions: Version[];
   names: string[];
 }
 
@@ -150,6 +160,8 @@ export interface Passage {
   score: number;
   document: string;
   name: string;
+  /** The version that was searched; 0 in a receipt that does not tell. */
+  version: number;
   page: number;
   place: string | null;
   start: number;
@@ -163,12 +175,15 @@ export interface Citation {
   marker: number;
   document: string;
   name: string;
+  /** The version that the quote was made from; null in a receipt that does not tell. */
+  version: number | null;
   page: number;
   place: string | null;
   start: number;
   end: number;
   quote: string;
   boxes: Box[];
+  /** Whether the quote stands at its place in that version. */
   verified: boolean;
 }
 

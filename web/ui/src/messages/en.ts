@@ -1,6 +1,6 @@
 // Every text that the page shows, in English.
 
-import { bytes, duration, number, timeLeft } from '../lib/format.ts';
+import { bytes, day, duration, number, timeLeft } from '../lib/format.ts';
 import type { Row } from '../lib/rows.ts';
 import type { Answer, AnswerState, Coverage, Job, Level, Role } from '../lib/wire.ts';
 
@@ -264,6 +264,7 @@ export const en = {
     evidenceAll: (amount: number): string => `Show all ${number(amount)}`,
     evidenceFewer: 'Show fewer',
     page: (page: number): string => `page ${number(page)}`,
+    textGone: 'Its text is no longer here.',
     results: 'Passages found',
     noResults: 'No passage was found for these words.',
     provisional: 'Provisional: not checked yet',
@@ -289,7 +290,9 @@ export const en = {
     sources: 'Sources',
     verified: 'Verified',
     verifiedText:
-      'The quote stands in the document to the letter, and the sentence says nothing that the quote does not.',
+      'The quote stands in the cited version of the document to the letter, and the sentence says nothing that the quote does not.',
+    unverified: 'Not verified',
+    unverifiedText: 'The version that this quote was made from is not here, or the quote does not stand there.',
     withheld: (amount: number): string =>
       `${count(amount, 'sentence was', 'sentences were')} withheld: what ${amount === 1 ? 'it' : 'they'} said could not be found in the quotes.`,
     coverage: (coverage: Coverage): string => `Looked at ${documents(coverage.documents)}, ${pages(coverage.pages)}`,
@@ -333,7 +336,15 @@ export const en = {
     nextCitation: 'Next source',
     previousCitation: 'Previous source',
     notHere: 'This page is not there.',
-    removed: 'This document is no longer here. The quote above is kept with the receipt.',
+    removed: 'This document is no longer here. Of a cited quote, the words are kept with the receipt.',
+    replaced: (version: number, on: string, by: number): string =>
+      `Version ${number(version)}, replaced on ${day(on)} by version ${number(by)}. This is the text as it was cited.`,
+    lost: (version: number | null): string =>
+      version === null
+        ? 'The receipt does not tell from which version of the document this quote was made, so it is shown alone.'
+        : `The text of version ${number(version)} is not here. The quote is shown alone, as the receipt has it.`,
+    astray: 'The quote was not found at its place in this version, so nothing is marked.',
+    toCurrent: (version: number): string => `Open the current version, ${number(version)}`,
     failed: 'The original cannot be shown.',
     failedText: 'The text that was read from it can.',
     unreadPage: 'No text was read from this page.',

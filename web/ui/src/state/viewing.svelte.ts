@@ -9,6 +9,10 @@ export interface Target {
   start: number | null;
   end: number | null;
   boxes: Box[];
+  /** The version to show; null for the current one. */
+  version: number | null;
+  /** What is cited, and whether it stands at its place in that version. Without a version it is not known which. */
+  quote: { text: string; stands: boolean } | null;
   /** Number of the citation, when one was opened. */
   marker: number | null;
 }
@@ -28,17 +32,17 @@ class Viewing {
 
   openCitation(citation: Citation, among: Citation[]): void {
     this.#citations = among;
-    this.open({ ...pick(citation), marker: citation.marker });
+    this.open(ofCitation(citation));
   }
 
   openPassage(passage: Passage): void {
     this.#citations = [];
-    this.open({ ...pick(passage), marker: null });
+    this.open(ofPassage(passage));
   }
 
   openDocument(document: string, name: string, page = 1): void {
     this.#citations = [];
-    this.open({ document, name, page, start: null, end: null, boxes: [], marker: null });
+    this.open({ document, name, page, start: null, end: null, boxes: [], version: null, quote: null, marker: null });
   }
 
   get citations(): readonly Citation[] {
@@ -50,7 +54,7 @@ class Viewing {
     const all = this.citations;
     const at = all.findIndex((citation) => citation.marker === this.target?.marker);
     const next = all[(at + by + all.length) % all.length];
-    if (next) this.open({ ...pick(next), marker: next.marker });
+    if (next) this.open(ofCitation(next));
   }
 
   /** Gives the focus back to what opened the viewer. */
@@ -61,9 +65,27 @@ class Viewing {
   }
 }
 
-function pick(found: Citation | Passage): Omit<Target, 'marker'> {
-  const { document, name, page, start, end, boxes } = found;
-  return { document, name, page, start, end, boxes };
+/** Only what stands at its place is marked there. */
+function place(
+  found: Citation | Passage,
+  stands: boolean,
+): Pick<Target, 'document' | 'name' | 'page' | 'start' | 'end' | 'boxes'> {
+  const { document, name, page } = found;
+  const marked = stands
+    ? { start: found.start, end: found.end, boxes: found.boxes }
+    : { start: null, end: null, boxes: [] };
+  return { document, name, page, ...marked };
+}
+
+function ofCitation(citation: Citation): Target {
+  const { version, marker, verified } = citation;
+  return { ...place(citation, verified), version, quote: { text: citation.quote, stands: verified }, marker };
+}
+
+function ofPassage(passage: Passage): Target {
+  const stands = passage.text !== '' && passage.version > 0;
+  const version = passage.version > 0 ? passage.version : null;
+  return { ...place(passage, stands), version, quote: { text: passage.text, stands }, marker: null };
 }
 
 export const viewing = new Viewing();

@@ -35,7 +35,7 @@ test('evidence comes first, tokens are provisional, the checked answer takes the
     const names = await page
       .locator('.answer a')
       .evaluateAll((links) => links.map((link) => link.getAttribute('aria-label')));
-    assert.deepEqual(names, ['source 1, page 1, verified', 'source 2, page 2, verified', 'source 3, page 1']);
+    assert.deepEqual(names, ['source 1, page 1, verified', 'source 2, page 2, verified', 'source 3, page 1, verified']);
     await page.getByText('1 sentence was withheld').waitFor();
     assert.deepEqual(await axe(page), []);
     await picture(page, 'answer');
@@ -87,7 +87,7 @@ test('pages are turned by number and button, the text of a PDF is shown beside i
 test('a citation opens at an address of its own', () =>
   withPage({}, async ({ page, mock }) => {
     await ask(page, 'When does the lease end?');
-    const link = await page.getByRole('link', { name: 'source 3, page 1' }).getAttribute('href');
+    const link = await page.getByRole('link', { name: 'source 3, page 1, verified' }).getAttribute('href');
     await page.goto(`${mock.origin}/${link}`);
     await page.locator('.sheet mark').getByText('kept by Jonas 𝒳').waitFor();
     assert.deepEqual(await axe(page), []);

@@ -33,7 +33,7 @@ export const LEASE = [
   },
 ];
 
-const text = (page) => page.lines.map((one) => one.text).join('\n');
+const linesOf = (page) => page.lines.map((one) => one.text).join('\n');
 const NOTES =
   '# Handover note\n\nThe key of the archive is kept by Jonas 𝒳.\n\n- alarm code: in the safe\n- lift: serviced in May';
 
@@ -46,7 +46,7 @@ function pdfPages() {
       place: null,
       width: right - left,
       height: top - bottom,
-      text: text(page),
+      text: linesOf(page),
       start,
       words: [],
       blocks: [],
@@ -56,9 +56,10 @@ function pdfPages() {
   });
 }
 
-function notePages() {
+/** The pages of the note, or of a later version of it. */
+export function notePages(text = NOTES) {
   const at = (part) => {
-    const start = [...NOTES.slice(0, NOTES.indexOf(part))].length;
+    const start = [...text.slice(0, text.indexOf(part))].length;
     return { start, end: start + [...part].length };
   };
   const blocks = [
@@ -67,7 +68,9 @@ function notePages() {
     { kind: 'list_item', level: 0, ...at('- alarm code: in the safe') },
     { kind: 'list_item', level: 0, ...at('- lift: serviced in May') },
   ];
-  return [{ page: 1, place: null, width: 0, height: 0, text: NOTES, start: 0, words: [], blocks }];
+  return [
+    { page: 1, place: null, width: 0, height: 0, text, start: 0, words: [], blocks: text === NOTES ? blocks : [] },
+  ];
 }
 
 function document(id, name, more = {}) {
@@ -133,7 +136,16 @@ function place(held, page, words) {
   const start = view.start + [...view.text.slice(0, view.text.indexOf(words))].length;
   const boxes = held.info.format === 'pdf' ? [boxOf(LEASE, page, words)] : [];
   const { id, name } = held.info;
-  return { document: id, name, page, place: null, start, end: start + [...words].length, boxes };
+  return {
+    document: id,
+    name,
+    version: held.info.version,
+    page,
+    place: null,
+    start,
+    end: start + [...words].length,
+    boxes,
+  };
 }
 
 export function quote(held, marker, page, words, verified = true) {

@@ -118,6 +118,15 @@ export class Mock {
     return this.held.find((one) => one.info.name === name);
   }
 
+  /** Puts another version in the place of the one that is there. */
+  replace(name, pages) {
+    const held = this.document(name);
+    held.old = [...(held.old ?? []), { info: { ...held.info }, pages: held.pages, bytes: held.bytes }];
+    const version = held.info.version + 1;
+    held.pages = pages;
+    Object.assign(held.info, { version, added: `2026-11-2${version}T09:00:00Z`, pages: pages.length });
+  }
+
   /** Moves the job of a document on and tells everyone who listens. */
   move(name, change) {
     const held = this.document(name);
@@ -222,13 +231,13 @@ export class Mock {
       'GET /documents/*': () => ({
         ...this.#held(id).info,
         ledger: this.#held(id).ledger ?? [],
-        versions: [],
+        versions: versionsOf(this.#held(id)),
         names: [this.#held(id).info.name],
       }),
       'DELETE /documents/*': () => this.#remove(user, id),
-      'GET /documents/*/pages/*': () => this.#page(id, Number(sub)),
-      'GET /documents/*/boxes': () => ({ boxes: this.boxes }),
-      'GET /documents/*/original': () => original(request, response, this.#held(id)),
+      'GET /documents/*/pages/*': () => this.#version(id, query).pages[Number(sub) - 1] ?? fail(404, 'not_found'),
+      'GET /documents/*/boxes': () => this.#version(id, query) && { boxes: this.boxes },
+      'GET /documents/*/original': () => original(request, response, this.#version(id, query)),
       'POST /documents/*/retry': () => json(response, 202, { job: this.#job(this.#held(id)).id }),
       'POST /jobs/*/cancel': () =>
         this.move(this.held.find((one) => `job-${one.info.id}` === id).info.name, { state: 'cancelled' }),
@@ -376,8 +385,11 @@ export class Mock {
     };
   }
 
-  #page(id, number) {
-    return this.#held(id).pages[number - 1] ?? fail(404, 'not_found');
+  #version(id, query) {
+    const held = this.#held(id);
+    const version = Number(query.get('version') ?? held.info.version);
+    if (version === held.info.version) return held;
+    return held.old?.find((one) => one.info.version === version) ?? fail(404, 'not_found');
   }
 
   #listen(response) {
@@ -459,7 +471,7 @@ export class Mock {
         : '',
       state,
       abstained: !answered,
-      citations: answered ? [quote(lease, 1, 1, TERM), quote(lease, 2, 2, RENT), quote(note, 3, 1, KEY, false)] : [],
+      citations: answered ? [quote(lease, 1, 1, TERM), quote(lease, 2, 2, RENT), quote(note, 3, 1, KEY)] : [],
       withheld: answered ? 1 : 0,
       passages: state === 'nothing' ? [] : this.#evidence(),
       coverage: state === 'nothing' ? { documents: 4, pages: 10, unread: [] } : this.#coverage(body),
@@ -554,6 +566,17 @@ const MODELS = [
     fits: true,
   },
 ];
+
+function versionsOf({ info, old = [] }) {
+  return [...old.map((one) => one.info), info].map(({ version, added, format, pages }) => ({
+    version,
+    sha256: 'cd'.repeat(32),
+    added,
+    since: added,
+    format,
+    pages,
+  }));
+}
 
 function fail(status, code) {
   throw new Refusal(status, code);

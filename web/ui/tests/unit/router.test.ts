@@ -6,8 +6,11 @@ const ROUTES: [string, Exclude<Route, { view: 'missing' }>][] = [
   ['#/', { view: 'desk', collection: null }],
   ['#/collections/abc_9-z', { view: 'desk', collection: 'abc_9-z' }],
   ['#/answers/17', { view: 'answer', audit: 17 }],
-  ['#/documents/d1?page=4', { view: 'document', document: 'd1', page: 4, start: null, end: null }],
-  ['#/documents/d1?page=4&start=10&end=20', { view: 'document', document: 'd1', page: 4, start: 10, end: 20 }],
+  ['#/documents/d1?page=4', { view: 'document', document: 'd1', page: 4, start: null, end: null, version: null }],
+  [
+    '#/documents/d1?page=4&start=10&end=20&version=2',
+    { view: 'document', document: 'd1', page: 4, start: 10, end: 20, version: 2 },
+  ],
   ['#/audit', { view: 'audit' }],
   ['#/people', { view: 'people' }],
   ['#/status', { view: 'status' }],
@@ -38,5 +41,5 @@ test('what is not a route is missing, never another route', () => {
 test('an empty address is the desk, a page below one is the first', () => {
   assert.deepEqual(parseRoute(''), { view: 'desk', collection: null });
   const route = parseRoute('#/documents/d1?page=0&start=1e9');
-  assert.deepEqual(route, { view: 'document', document: 'd1', page: 1, start: null, end: null });
+  assert.deepEqual(route, { view: 'document', document: 'd1', page: 1, start: null, end: null, version: null });
 });
