@@ -256,7 +256,7 @@ export const en = {
     ahead: (amount: number): string =>
       amount === 0 ? 'Waiting for the model' : `Waiting: ${count(amount, 'question', 'questions')} ahead`,
     readShare: (done: number, total: number): string =>
-      `Reading the evidence, ${number(done)} of ${number(total)} tokens`,
+      `Reading the evidence: ${number(done)} of ${count(total, 'passage', 'passages')} read`,
     elapsed: (seconds: number): string => duration(seconds),
     evidence: 'Evidence',
     evidenceCount: (amount: number, among: number): string =>

@@ -57,6 +57,11 @@ class Viewing {
     if (next) this.open(ofCitation(next));
   }
 
+  /** What was opened from an answer or from passages goes with them; a document opened by itself stays. */
+  leaveAnswer(): void {
+    if (this.target !== null && this.target.quote !== null) this.target = null;
+  }
+
   /** Gives the focus back to what opened the viewer. */
   close(): void {
     this.target = null;

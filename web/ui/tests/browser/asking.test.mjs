@@ -18,7 +18,9 @@ test('evidence comes first, tokens are provisional, the checked answer takes the
     await page.getByRole('heading', { name: 'Evidence' }).waitFor();
     assert.equal(await page.locator('section.view').count(), 0);
     await announced(page).getByText('6 passages found.').waitFor();
-    for (let at = 0; at < 5; at += 1) await mock.go();
+    await mock.go();
+    await page.getByText('Reading the evidence: 2 of 6 passages read').waitFor();
+    for (let at = 0; at < 4; at += 1) await mock.go();
     await page.getByText('The lease ends on').waitFor();
     await page.getByText('Provisional: not checked yet').waitFor();
     assert.equal(await page.locator('section.result').getAttribute('aria-busy'), 'true');
@@ -82,6 +84,24 @@ test('pages are turned by number and button, the text of a PDF is shown beside i
     await page.getByRole('button', { name: 'Next page' }).click();
     await page.locator('.sheet').getByText('Notices are given in writing').waitFor();
     assert.ok(mock.requests.filter((one) => one === 'GET /documents/lease').length <= 2);
+  }));
+
+test('a new question takes away the document that was opened from the old answer, and no other', () =>
+  withPage({}, async ({ page, mock }) => {
+    await ask(page, 'When does the lease end?');
+    await page.getByRole('link', { name: 'source 1, page 1, verified' }).click();
+    await drawn(page, 1);
+    mock.stepping = true;
+    await ask(page, 'What does the unicorn eat?');
+    await page.locator('aside[data-showing]').waitFor({ state: 'detached' });
+    mock.stepping = false;
+    while (mock.steps.length > 0) await mock.go();
+    await view(page, 'nothing').waitFor();
+    await page.getByRole('button', { name: 'Open handover-note.md' }).click();
+    await page.locator('.sheet').getByText('alarm code').waitFor();
+    await ask(page, 'When does the lease end?');
+    await view(page, 'answered').waitFor();
+    assert.equal(await page.locator('aside[data-showing]').count(), 1);
   }));
 
 test('a citation opens at an address of its own', () =>

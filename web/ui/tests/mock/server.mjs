@@ -440,7 +440,7 @@ export class Mock {
     open(response);
     send(response, 'retrieved', { passages: answer.passages, coverage: answer.coverage });
     await this.#step();
-    send(response, 'reading', { done: 512, total: 1750 });
+    send(response, 'reading', { done: 2, total: 6 });
     for (const token of answer.answer.match(/\S+\s*/g) ?? []) {
       if (left) return;
       await this.#step();
