@@ -1,10 +1,12 @@
 // One question at a time, from the evidence to the checked answer.
 
 import { api, Problem } from '../lib/api.ts';
+import { forgetKept, readKept, windowStore, writeKept } from '../lib/remember.ts';
 import type { Answer, Citation, Coverage, Passage } from '../lib/wire.ts';
 import { t } from '../messages/index.ts';
 import { announcer } from './announce.svelte.ts';
 import { messageOf } from './library.svelte.ts';
+import { session } from './session.svelte.ts';
 
 export type Phase = 'idle' | 'searching' | 'waiting' | 'reading' | 'answering' | 'done' | 'stopped' | 'failed';
 export type Mode = 'ask' | 'search';
@@ -15,8 +17,13 @@ export interface Scope {
   label: string;
 }
 
+/** An answer of this session, as the list names it. */
+type Past = Pick<Answer, 'question' | 'audit' | 'state'>;
+
 const TICK_MS = 100;
 const SEARCH_LIMIT = 20;
+/** Answers of this session that are there again after the page is loaded anew. */
+const EARLIER_KEPT = 10;
 
 class Asking {
   phase = $state<Phase>('idle');
@@ -32,9 +39,10 @@ class Asking {
   ahead = $state(0);
   read = $state<{ done: number; total: number } | null>(null);
   seconds = $state(0);
-  earlier = $state<{ question: string; audit: number; state: Answer['state'] }[]>([]);
+  earlier = $state<Past[]>([]);
 
   #stop: AbortController | null = null;
+  #restored = false;
 
   busy = $derived(['searching', 'waiting', 'reading', 'answering'].includes(this.phase));
 
@@ -44,11 +52,46 @@ class Asking {
     this.#clear();
     this.phase = 'idle';
     this.question = '';
+    this.#keep();
   }
 
   forget(): void {
     this.reset();
     this.earlier = [];
+    this.#restored = false;
+    forgetKept(windowStore());
+  }
+
+  /** After the page was loaded anew: asks for the answers of this session by the numbers that were kept. */
+  async restoreOnce(): Promise<void> {
+    const user = session.user?.id;
+    if (user === undefined || this.#restored) return;
+    this.#restored = true;
+    const { shown, answers } = readKept(windowStore(), user);
+    const asked = await Promise.allSettled(answers.slice(0, EARLIER_KEPT).map((audit) => api.answer(audit)));
+    if (session.user?.id !== user) return;
+    const found = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    const known = new Set(this.earlier.map((past) => past.audit));
+    this.earlier = [...this.earlier, ...found.filter((answer) => !known.has(answer.audit)).map(past)];
+    const last = found.find((answer) => answer.audit === shown);
+    if (last && this.phase === 'idle') this.#show(last);
+    this.#keep();
+  }
+
+  #show(answer: Answer): void {
+    this.mode = 'ask';
+    this.question = answer.question;
+    this.scope = null;
+    this.#take(answer);
+    this.phase = 'done';
+  }
+
+  /** Numbers of receipts, and nothing else. */
+  #keep(): void {
+    const user = session.user?.id;
+    if (user === undefined) return;
+    const answers = this.earlier.slice(0, EARLIER_KEPT).map((past) => past.audit);
+    writeKept(windowStore(), { user, shown: this.answer?.audit ?? null, answers });
   }
 
   #clear(): void {
@@ -75,6 +118,7 @@ class Asking {
     const stop = new AbortController();
     this.#stop = stop;
     this.#clear();
+    this.#keep();
     this.mode = mode;
     this.question = question;
     this.scope = scope;
@@ -151,14 +195,19 @@ class Asking {
     }
   }
 
-  #done(answer: Answer): void {
+  #take(answer: Answer): void {
     this.answer = answer;
     this.citations = answer.citations;
     this.passages = answer.passages;
     this.coverage = answer.coverage;
     this.seconds = answer.timings.total_ms / 1000;
+  }
+
+  #done(answer: Answer): void {
+    this.#take(answer);
     this.phase = 'done';
-    this.earlier = [{ question: answer.question, audit: answer.audit, state: answer.state }, ...this.earlier];
+    this.earlier = [past(answer), ...this.earlier];
+    this.#keep();
     announcer.say(t.ask.announceAnswer(answer));
   }
 
@@ -167,6 +216,10 @@ class Asking {
     this.phase = 'failed';
     announcer.say(t.ask.announceFailure(message));
   }
+}
+
+function past({ question, audit, state }: Answer): Past {
+  return { question, audit, state };
 }
 
 export const asking = new Asking();

@@ -5,7 +5,7 @@ import test, { after } from 'node:test';
 import { boxOf } from '../fixtures/pdf.mjs';
 import { KEY, LEASE, notePages, TERM } from '../mock/library.mjs';
 import { axe, faultsOfHighlight, overlap } from './browser.mjs';
-import { ask, closeBrowser, withPage } from './harness.mjs';
+import { ask, closeBrowser, signIn, withPage } from './harness.mjs';
 
 after(closeBrowser);
 
@@ -25,6 +25,61 @@ async function receiptAfter({ page, mock }, change) {
 }
 
 const openSource = (page, marker) => page.locator(`.answer a[data-marker="${marker}"]`).click();
+
+const kept = (page) =>
+  page.evaluate(() =>
+    Object.entries({ ...sessionStorage, ...localStorage })
+      .flat()
+      .join(' '),
+  );
+
+test('after the page is loaded anew the last answer and the earlier ones are there, until one signs out', () =>
+  withPage({}, async ({ page, mock }) => {
+    const done = page.locator('section.view[data-state]');
+    await ask(page, 'What does the unicorn eat?');
+    await done.and(page.locator('[data-state="nothing"]')).waitFor();
+    await ask(page, 'When does the lease end?');
+    await done.and(page.locator('[data-state="answered"]')).waitFor();
+    const words = await kept(page);
+    assert.doesNotMatch(words, /lease|unicorn|2033|84,000/i);
+    await page.reload();
+    await page.getByRole('heading', { name: 'When does the lease end?' }).waitFor();
+    await page.locator('.answer').getByText('The lease ends on 31 March 2033').waitFor();
+    const earlier = page.locator('.earlier');
+    await earlier.getByRole('link', { name: 'What does the unicorn eat?' }).waitFor();
+    assert.equal(await earlier.locator('li').count(), 1);
+    // An answer that the server does not give any more is left out.
+    mock.answers.delete([...mock.answers.keys()].at(-2));
+    await page.reload();
+    await page.locator('.answer').getByText('The lease ends on 31 March 2033').waitFor();
+    assert.equal(await earlier.count(), 0);
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.deepEqual(await page.evaluate(() => Object.keys(sessionStorage)), []);
+    await signIn(page, 'mara');
+    await page.getByText('Questions to try').waitFor();
+    assert.equal(await page.locator('.answer').count(), 0);
+  }));
+
+test('one comes back to the collection used last, and first to the one with questions to try', () =>
+  withPage({}, async ({ page, mock }) => {
+    mock.collections.reverse();
+    await page.goto(`${mock.origin}/#/status`);
+    await page.goto(`${mock.origin}/`);
+    await page.getByText('Questions to try').waitFor();
+    const title = (name) => page.waitForFunction((words) => document.title.startsWith(words), name);
+    await title('Quayside Clinic');
+    await page.goto(`${mock.origin}/#/collections/c2`);
+    await title('Empty matter');
+    await page.goto(`${mock.origin}/#/status`);
+    await title('Status');
+    await page.goto('about:blank');
+    await page.goto(`${mock.origin}/`);
+    await title('Empty matter');
+    await page.evaluate(() => localStorage.clear());
+    await page.reload();
+    await title('Quayside Clinic');
+  }));
 
 test('a receipt shows the version that was cited, says so, and leads to the current one', () =>
   withPage({}, async ({ page, mock }) => {

@@ -77,7 +77,7 @@ const FORBIDDEN: [RegExp, string][] = [
   [/\sstyle="/, 'a literal style attribute'],
   [/\beval\(|new Function\(/, 'code from text'],
   [/https?:\/\//, 'an address of another machine'],
-  [/localStorage|sessionStorage|indexedDB/, 'storage in the browser'],
+  [/localStorage|sessionStorage|indexedDB|document\.cookie/, 'storage in the browser'],
 ];
 
 test('the sources hold nothing that the policy of the page refuses', () => {
@@ -85,6 +85,8 @@ test('the sources hold nothing that the policy of the page refuses', () => {
   assert.ok(files.length > 30);
   for (const path of files) {
     const text = readFileSync(path, 'utf8');
-    for (const [pattern, what] of FORBIDDEN) assert.doesNotMatch(text, pattern, `${path} holds ${what}`);
+    // One file keeps numbers of receipts and ids of collections, and says so.
+    const held = FORBIDDEN.filter(([, what]) => what !== 'storage in the browser' || !path.endsWith('lib/remember.ts'));
+    for (const [pattern, what] of held) assert.doesNotMatch(text, pattern, `${path} holds ${what}`);
   }
 });
