@@ -21,7 +21,7 @@ const worker = (name) => name.startsWith('worker-');
 const rows = [
   ['first load, scripts', 60, names.filter((name) => first.has(name) && script(name))],
   ['first load, styles', 10, names.filter((name) => name.endsWith('.css'))],
-  ['loaded with a PDF, scripts', 125, names.filter((name) => !first.has(name) && script(name) && !worker(name))],
+  ['loaded later, scripts', 125, names.filter((name) => !first.has(name) && script(name) && !worker(name))],
   ['worker of pdf.js', 365, names.filter(worker)],
 ];
 

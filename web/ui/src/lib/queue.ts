@@ -2,7 +2,7 @@
 
 import type { Fault, UploadItem } from './wire.ts';
 
-export type TransferState = 'waiting' | 'sending' | 'received' | 'unchanged' | 'duplicate' | 'failed';
+export type TransferState = 'waiting' | 'sending' | 'received' | 'updated' | 'unchanged' | 'duplicate' | 'failed';
 
 /** One file. `name` holds the folders it was dropped with. */
 export interface Transfer<F> {
@@ -16,6 +16,8 @@ export interface Transfer<F> {
   sent: number;
   document: string | null;
   duplicateOf: string | null;
+  /** Of a file that takes the place of another: the number of the new version, once it is known. */
+  version: number | null;
   error: Fault | null;
 }
 
@@ -59,6 +61,7 @@ export class UploadQueue<F> {
   add(collection: string, files: readonly { name: string; size: number; file: F }[]): number {
     const room = Math.max(0, this.#options.most - this.#transfers.length);
     for (const { name, size, file } of files.slice(0, room)) {
+      this.#supersede(collection, name);
       this.#transfers.push({
         key: this.#next,
         collection,
@@ -70,12 +73,26 @@ export class UploadQueue<F> {
         sent: 0,
         document: null,
         duplicateOf: null,
+        version: null,
         error: null,
       });
       this.#next += 1;
     }
     this.#pump();
     return Math.max(0, files.length - room);
+  }
+
+  /** What was said of an earlier file of that name is no longer so. */
+  #supersede(collection: string, name: string): void {
+    const old = (one: Transfer<F>): boolean => one.collection === collection && one.name === name && !isMoving(one);
+    this.#transfers = this.#transfers.filter((one) => !old(one));
+  }
+
+  /** Adds to a note which version its file became. */
+  became(key: number, version: number): void {
+    const transfer = this.#transfers.find((one) => one.key === key);
+    if (transfer) transfer.version = version;
+    this.#options.onChange();
   }
 
   /** Stops a transfer, or takes a finished one off the list. */
@@ -91,7 +108,14 @@ export class UploadQueue<F> {
   again(key: number, keepDuplicate: boolean): void {
     const transfer = this.#transfers.find((one) => one.key === key);
     if (!transfer || isMoving(transfer)) return;
-    Object.assign(transfer, { state: 'waiting', sent: 0, error: null, duplicateOf: null, keepDuplicate });
+    Object.assign(transfer, {
+      state: 'waiting',
+      sent: 0,
+      error: null,
+      duplicateOf: null,
+      version: null,
+      keepDuplicate,
+    });
     this.#pump();
   }
 
@@ -155,8 +179,8 @@ function outcome(item: UploadItem): Partial<Transfer<never>> {
   const common = { document: item.document, duplicateOf: item.duplicate_of, error: item.error };
   switch (item.status) {
     case 'queued':
-    case 'updated':
       return { ...common, state: 'received' };
+    case 'updated':
     case 'unchanged':
     case 'duplicate':
       return { ...common, state: item.status };

@@ -119,6 +119,7 @@ export const en = {
         ? 'It holds no documents. A record of the deletion is kept in the audit log. This cannot be undone.'
         : `${amount === 1 ? 'Its only document is' : `All of its ${documents(amount)} are`} deleted, with text, index and bytes, and a record of the deletion is kept in the audit log. This cannot be undone.`,
     removed: (name: string): string => `Collection ${name} removed.`,
+    noneTitle: 'No collection yet',
     first: 'Start with a collection',
     firstLead:
       'A collection holds documents that belong together, such as one matter or one client. Questions are asked of one collection at a time.',
@@ -190,11 +191,18 @@ export const en = {
     keep: 'Keep both',
     keepOf: (name: string): string => `Keep both: ${name} as a document of its own`,
     unchangedState: 'Already here, unchanged',
+    updatedState: (version: number | null, inForce: number | null): string => {
+      if (version === null) return 'Replaced by a new version';
+      return inForce === null || inForce >= version
+        ? `Replaced: version ${number(version)}`
+        : `New version ${number(version)}; until it has been read, version ${number(inForce)} is searched`;
+    },
     duplicateState: (of: string): string => (of === '' ? 'Duplicate' : `Duplicate of ${of}`),
     failedState: 'Not taken in',
     taken: (amount: number): string => `${count(amount, 'file', 'files')} to upload.`,
     failed: (name: string): string => `${name} could not be uploaded.`,
     duplicate: (name: string, of: string): string => `${name} has the same content as ${of}.`,
+    updated: (name: string, version: number): string => `${name} is replaced by version ${number(version)}.`,
     unchanged: (name: string): string => `${name} is already here, unchanged.`,
     note: ({ files, cut, unreadable }: { files: number; cut: boolean; unreadable: string[] }): string | null => {
       const notes: string[] = [];
@@ -234,7 +242,8 @@ export const en = {
     submit: 'Ask',
     submitSearch: 'Find',
     stop: 'Stop',
-    hint: 'Enter asks, Shift + Enter starts a new line, Ctrl + K comes back here.',
+    hint: (search: boolean): string =>
+      `Enter ${search ? 'finds' : 'asks'}, Shift + Enter starts a new line, Ctrl + K comes back here.`,
     scope: 'Scope',
     scopeAll: (name: string, amount: number): string => `All of ${name} · ${documents(amount)}`,
     scopeTicked: (amount: number): string => `Only the ${count(amount, 'ticked document', 'ticked documents')}`,
@@ -270,7 +279,8 @@ export const en = {
     provisional: 'Provisional: not checked yet',
     provisionalText: 'Each sentence is checked against its quotes when the answer is complete.',
     stopped: 'Stopped.',
-    stoppedText: 'You stopped this question. Nothing below has been checked.',
+    stoppedText: 'You stopped this question.',
+    stoppedBelow: 'Nothing below has been checked.',
     failed: 'The question could not be answered',
     started: 'Searching the documents.',
     foundPassages: (amount: number): string => `${count(amount, 'passage', 'passages')} found.`,
@@ -381,7 +391,9 @@ export const en = {
     head: 'Head',
     exportTitle: 'Export',
     exportText:
-      'The JSON Lines file ends with a signature, so that it can be checked elsewhere with the command “cloister audit verify”.',
+      'Both files end with a signature, so that they can be checked elsewhere with the command “cloister audit verify”.',
+    exportTurned: '“From day” is later than “To day”: no record lies between them.',
+    onlyAuditors: 'Only administrators and auditors see the audit log.',
     exportFrom: 'From day',
     exportTo: 'To day',
     jsonl: 'Export JSON Lines',

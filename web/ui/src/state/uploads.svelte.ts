@@ -1,5 +1,6 @@
 // Files that are being sent, as the list shows them.
 
+import { api } from '../lib/api.ts';
 import type { Found } from '../lib/files.ts';
 import { type Transfer, UploadQueue } from '../lib/queue.ts';
 import { sendFile } from '../lib/send.ts';
@@ -67,9 +68,24 @@ class Uploads {
   #settled(transfer: Readonly<Transfer<File>>): void {
     if (transfer.state === 'received' && transfer.document !== null) void library.refreshDocument(transfer.document);
     if (transfer.state === 'received') library.refreshCollectionsSoon();
+    if (transfer.state === 'updated') void this.#updated(transfer);
     if (transfer.state === 'failed') announcer.say(t.uploads.failed(transfer.name));
     if (transfer.state === 'duplicate') announcer.say(t.uploads.duplicate(transfer.name, transfer.duplicateOf ?? ''));
     if (transfer.state === 'unchanged') announcer.say(t.uploads.unchanged(transfer.name));
+  }
+
+  /** Asks which version the file has become. */
+  async #updated({ key, name, document }: Readonly<Transfer<File>>): Promise<void> {
+    if (document === null) return;
+    void library.refreshDocument(document);
+    try {
+      const { versions } = await api.document(document);
+      const version = Math.max(...versions.map((one) => one.version));
+      this.#queue.became(key, version);
+      announcer.say(t.uploads.updated(name, version));
+    } catch {
+      // Removed meanwhile, or out of reach: the note stands without the number.
+    }
   }
 }
 

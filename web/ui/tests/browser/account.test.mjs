@@ -21,6 +21,10 @@ test('the first administrator is made with the one-time code', () =>
     await page.keyboard.type(PASSWORD);
     await page.keyboard.press('Enter');
     await page.getByRole('alert').getByText('The one-time code is wrong or was used already.').waitFor();
+    // What was wrong is not said of what is written next.
+    await page.getByLabel('Password').fill('short');
+    assert.equal(await page.getByRole('alert').count(), 0);
+    await page.getByLabel('Password').fill(PASSWORD);
     await page.getByLabel('One-time code').fill(` ${CODE} `);
     await page.getByRole('button', { name: 'Set up' }).click();
     await page.getByRole('heading', { name: 'Start with a collection' }).waitFor();
@@ -62,6 +66,20 @@ test('a member sees neither people nor the audit log', () =>
     assert.deepEqual(links, ['Documents', 'Status']);
     await page.goto(`${mock.origin}/#/people`);
     await page.getByText('Only administrators see this page.').waitFor();
+    await page.goto(`${mock.origin}/#/audit`);
+    await page.getByText('Only administrators and auditors see the audit log.').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Verify the log' }).count(), 0);
+    assert.ok(!mock.requests.some((one) => one.startsWith('GET /audit')));
+    assert.deepEqual(await axe(page), []);
+  }));
+
+test('a member whom nothing was granted is told so, and offered nothing that is refused', () =>
+  withPage({ user: null }, async ({ page, mock }) => {
+    mock.collections = [];
+    await signIn(page, 'jonas');
+    await page.getByRole('heading', { name: 'No collection yet' }).waitFor();
+    await page.getByText('No collection has been granted to you yet.').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'New collection' }).count(), 0);
   }));
 
 test('users are added, disabled, given passwords and rights', () =>
@@ -162,6 +180,15 @@ test('the audit log is listed, filtered, exported and verified', () =>
     await page.getByLabel('From day').fill('2026-11-20');
     const address = await page.getByRole('link', { name: 'Export CSV' }).getAttribute('href');
     assert.match(address, /format=csv&from=20\d\d-11-\d\dT[\d%A.:]+Z$/);
+    await page.getByLabel('To day').fill('2026-11-19');
+    await page.getByText('“From day” is later than “To day”').waitFor();
+    assert.equal(await page.getByRole('link', { name: /^Export/ }).count(), 0);
+    await page.getByLabel('To day').fill('2026-11-20');
+    await page.getByRole('link', { name: 'Export CSV' }).waitFor();
+    assert.deepEqual(await page.locator('#audit-actions option').evaluateAll((all) => all.map((one) => one.value)), [
+      'ask',
+      'search',
+    ]);
     await page.getByRole('button', { name: 'Verify the log' }).click();
     await page.locator('[data-verdict="good"]').getByText('The log is whole: 130 records checked.').waitFor();
     mock.bad = { seq: 17, why: 'its hash does not follow from the record before' };

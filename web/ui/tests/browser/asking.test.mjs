@@ -18,6 +18,7 @@ test('evidence comes first, tokens are provisional, the checked answer takes the
     await page.getByRole('heading', { name: 'Evidence' }).waitFor();
     assert.equal(await page.locator('section.view').count(), 0);
     await announced(page).getByText('6 passages found.').waitFor();
+    await page.getByText('Handover note', { exact: true }).waitFor();
     await mock.go();
     await page.getByText('Reading the evidence: 2 of 6 passages read').waitFor();
     for (let at = 0; at < 4; at += 1) await mock.go();
@@ -158,9 +159,14 @@ test('a question can be stopped, which closes the connection', () =>
     await mock.go();
     await page.getByText('Provisional: not checked yet').waitFor();
     await page.getByRole('button', { name: 'Stop', exact: true }).click();
-    await page.getByText('You stopped this question.').waitFor();
+    await page.getByText('You stopped this question. Nothing below has been checked.').waitFor();
     while (mock.cancelled === 0) await new Promise((done) => setImmediate(done));
     assert.equal(await page.locator('section.view').count(), 0);
+    // Stopped before a word came, nothing stands below.
+    await ask(page, 'When does the lease end?');
+    await page.getByRole('heading', { name: 'Evidence' }).waitFor();
+    await page.getByRole('button', { name: 'Stop', exact: true }).click();
+    await page.getByText('You stopped this question.', { exact: true }).waitFor();
   }));
 
 test('failures before, within and at the end of an answer are said', () =>
@@ -204,6 +210,7 @@ test('what is copied holds the answer, its sources and the receipt', () =>
 test('passages are found as a list', () =>
   withPage({}, async ({ page }) => {
     await page.getByRole('radio', { name: 'Find passages' }).check();
+    await page.getByText('Enter finds, Shift + Enter').waitFor();
     await page.getByLabel('Words to find').fill('rent');
     await page.getByRole('button', { name: 'Find', exact: true }).click();
     await page.getByRole('heading', { name: 'Passages found' }).waitFor();

@@ -92,6 +92,22 @@ test('duplicates, unchanged files and refusals say so and offer what can be done
     await row(page, 'new.txt').getByText('Queued').waitFor();
   }));
 
+test('a file in the place of another takes its old note away and says which version it is', () =>
+  withPage({}, async ({ page, mock }) => {
+    const name = 'handover-note.md';
+    const send = (buffer) => picker(page).setInputFiles([{ name, mimeType: 'text/markdown', buffer }]);
+    await send(mock.document(name).bytes);
+    await page.getByText('Already here, unchanged', { exact: true }).waitFor();
+    await send(Buffer.from('other words'));
+    await page.getByText('New version 2; until it has been read, version 1 is searched').waitFor();
+    await page.getByText('Already here, unchanged', { exact: true }).waitFor({ state: 'detached' });
+    mock.move(name, { state: 'ready', pages: 1 });
+    await page.getByText('Replaced: version 2', { exact: true }).waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.getByRole('button', { name: `Dismiss the note on ${name}` }).click();
+    await page.getByText('Replaced: version 2', { exact: true }).waitFor({ state: 'detached' });
+  }));
+
 test('a failed document says why and is read again', () =>
   withPage({}, async ({ page, mock }) => {
     const sealed = row(page, 'sealed.pdf');

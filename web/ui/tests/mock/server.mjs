@@ -133,6 +133,7 @@ export class Mock {
     const job = this.jobs.get(held.info.id);
     Object.assign(job, change);
     if (job.state === 'ready' || job.state === 'partial') {
+      this.#commit(held);
       Object.assign(held.info, { status: job.state, passages: 3, pages: job.pages ?? 1, gaps: job.gaps, job: null });
     } else if (job.state === 'failed' || job.state === 'cancelled') {
       Object.assign(held.info, {
@@ -144,6 +145,13 @@ export class Mock {
       held.info.status = job.state === 'embedding' ? 'indexing' : job.state;
     }
     for (const listener of this.listeners) send(listener, 'job', job);
+  }
+
+  #commit(held) {
+    if (!held.pending) return;
+    this.replace(held.info.name, held.pages);
+    held.bytes = held.pending;
+    delete held.pending;
   }
 
   dropEvents() {
@@ -334,6 +342,11 @@ export class Mock {
     const common = { name, job: null, duplicate_of: null, error: null };
     if (same && same.info.name === name) return { ...common, status: 'unchanged', document: same.info.id };
     if (same && !keep) return { ...common, status: 'duplicate', document: same.info.id, duplicate_of: same.info.name };
+    const there = this.held.find((one) => one.info.collection === collection && one.info.name === name);
+    if (there && !keep) {
+      there.pending = bytes;
+      return { ...common, status: 'updated', document: there.info.id, job: this.#job(there, there.info.status).id };
+    }
     const info = {
       id: `n${this.held.length}`,
       name,
@@ -355,7 +368,7 @@ export class Mock {
     return { ...common, status: 'queued', document: info.id, job: this.#job(held).id };
   }
 
-  #job(held) {
+  #job(held, status = 'queued') {
     const { id, name, collection } = held.info;
     const job = {
       id: `job-${id}`,
@@ -371,7 +384,7 @@ export class Mock {
       gaps: [],
     };
     this.jobs.set(id, job);
-    Object.assign(held.info, { status: 'queued', error: null, job: job.id });
+    Object.assign(held.info, { status, error: null, job: job.id });
     for (const listener of this.listeners) send(listener, 'job', job);
     return job;
   }
@@ -406,7 +419,7 @@ export class Mock {
     return [
       passage(lease, 1, 1, `The term begins on 1 April 2023 and ${TERM}`, ['Lease of 14 Quayside Row', '2. Term']),
       passage(lease, 2, 2, `The ${RENT} in twelve equal parts.`, ['Lease of 14 Quayside Row', '4. Rent']),
-      passage(note, 3, 1, `The key of the archive is ${KEY}.`, ['Handover note']),
+      passage(note, 3, 1, `The key of the archive is ${KEY}.`, ['# Handover note']),
       passage(lease, 4, 3, 'Notices are given in writing by registered letter.'),
       passage(lease, 5, 1, 'Clause 2.2 has words of its own.'),
       passage(lease, 6, 1, 'Clause 2.3 has words of its own.'),
@@ -567,8 +580,9 @@ const MODELS = [
   },
 ];
 
-function versionsOf({ info, old = [] }) {
-  return [...old.map((one) => one.info), info].map(({ version, added, format, pages }) => ({
+function versionsOf({ info, old = [], pending }) {
+  const coming = pending ? [{ ...info, version: info.version + 1, added: null }] : [];
+  return [...old.map((one) => one.info), info, ...coming].map(({ version, added, format, pages }) => ({
     version,
     sha256: 'cd'.repeat(32),
     added,

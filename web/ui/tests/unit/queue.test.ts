@@ -154,3 +154,20 @@ test('all uploads of a collection are cancelled, notes and other collections sta
   assert.equal(queue.busy, false);
   assert.equal(queue.cancel('c'), 0);
 });
+
+test('a file takes away what was said of an earlier one of its name, and may become a version', async () => {
+  const { queue, started } = setUp();
+  queue.add('c1', files('a.txt', 'b.txt'));
+  at(started, 0).resolve({ status: 'unchanged' });
+  at(started, 1).resolve({ status: 'unchanged' });
+  await turn();
+  queue.add('c1', files('a.txt'));
+  queue.add('c2', files('b.txt'));
+  assert.deepEqual(states(queue), ['b.txt unchanged', 'a.txt sending', 'b.txt sending']);
+  at(started, 2).resolve({ status: 'updated' });
+  await turn();
+  const updated = queue.transfers.find((one) => one.state === 'updated');
+  assert.equal(updated?.version, null);
+  queue.became(updated?.key ?? 0, 2);
+  assert.deepEqual([updated?.name, updated?.version], ['a.txt', 2]);
+});
