@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::house::{Answer, House, Session, request, run};
+use crate::house::{Answer, House, Part, Session, request, run};
 
 const TEXT: &[u8] = b"0123456789abcdefghij";
 
@@ -22,6 +22,10 @@ impl Shelf {
         let uploads = house.upload(&session, &collection, &[("file", Some("f/t.html"), TEXT)]).await.json();
         let document = uploads["uploads"][0]["document"].as_str().unwrap().to_owned();
         Self { house, session, document }
+    }
+
+    async fn get(&self, rest: &str) -> Answer {
+        self.house.get(&self.session, &format!("/api/v1/documents/{}{rest}", self.document)).await
     }
 
     async fn original(&self, headers: &[(&'static str, &str)]) -> Answer {
@@ -89,20 +93,20 @@ fn what_the_browser_has_is_not_sent_again() {
 #[test]
 fn an_original_is_had_in_each_of_its_versions() {
     run(async {
-        let Shelf { house, session, document } = Shelf::new().await;
-        let collection = house.get(&session, &format!("/api/v1/documents/{document}")).await.json();
-        let collection = collection["collection"].as_str().unwrap().to_owned();
-        let again = house.upload(&session, &collection, &[("file", Some("f/t.html"), b"other bytes")]).await.json();
+        let shelf = Shelf::new().await;
+        let collection = shelf.get("").await.json()["collection"].as_str().unwrap().to_owned();
+        let parts: [Part<'_>; 1] = [("file", Some("f/t.html"), b"other bytes")];
+        let again = shelf.house.upload(&shelf.session, &collection, &parts).await.json();
         assert_eq!(again["uploads"][0]["status"], "updated", "{again}");
-        let of = |rest: &str| house.get(&session, &format!("/api/v1/documents/{document}{rest}"));
-        assert_eq!(of("/original?version=1").await.bytes, TEXT);
-        assert_eq!(of("/original?version=2").await.bytes, b"other bytes");
-        assert_eq!(of("/original").await.bytes, b"other bytes");
+        assert_eq!(shelf.get("/original?version=1").await.bytes, TEXT);
+        assert_eq!(shelf.get("/original?version=2").await.bytes, b"other bytes");
+        // Neither was read, and the newest is the one that readers see.
+        assert_eq!(shelf.get("/original").await.bytes, b"other bytes");
         for rest in ["/text?", "/pages/1?", "/boxes?start=0&end=1&", "/original?"] {
-            of(&format!("{rest}version=3")).await.expect_problem(404, "not_found");
-            of(&format!("{rest}version=no")).await.expect_problem(400, "invalid");
+            shelf.get(&format!("{rest}version=3")).await.expect_problem(404, "not_found");
+            shelf.get(&format!("{rest}version=no")).await.expect_problem(400, "invalid");
         }
-        let versions = of("").await.json()["versions"].clone();
+        let versions = shelf.get("").await.json()["versions"].clone();
         assert_eq!((&versions[0]["version"], &versions[0]["since"]), (&json!(1), &json!(null)), "{versions}");
     });
 }
