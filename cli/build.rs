@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut text = "const DOCUMENTS: &[(&str, &[u8])] = &[\n".to_owned();
     for path in documents(&root)? {
         let source = root.join(&path);
-        println!("cargo::rerun-if-changed={}", source.display());
+        let source = source.to_str().ok_or("the repository's path is not UTF-8")?;
+        println!("cargo::rerun-if-changed={source}");
         writeln!(text, "    ({path:?}, include_bytes!({source:?})),")?;
     }
     text.push_str("];\n");

@@ -101,7 +101,7 @@ fn relay(frames: &mut BufReader<UnixStream>, changes: bool, ctx: &mut Context<'_
         let mut bytes = vec![0; length];
         frames.read_exact(&mut bytes).context("the server ended before the command did")?;
         match head[0] {
-            STDOUT if gone => {}
+            STDOUT | STDERR if gone => {}
             STDOUT => match ctx.put(&bytes) {
                 Err(error) if changes && error.is::<ReaderGone>() => {
                     gone = true;
@@ -110,7 +110,6 @@ fn relay(frames: &mut BufReader<UnixStream>, changes: bool, ctx: &mut Context<'_
                 told => told?,
             },
             // What stands beside the results is a courtesy: nobody listening is no reason to stop.
-            STDERR if gone => {}
             STDERR => drop(ctx.stderr.write_all(&bytes)),
             EXIT if gone && bytes != [0] => return Err(given_up(ReaderGone.into())),
             EXIT => return Ok(bytes.first().copied().unwrap_or(1)),
