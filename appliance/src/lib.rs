@@ -20,6 +20,7 @@ mod config;
 mod doctor;
 mod documents;
 mod error;
+mod folder;
 mod jobs;
 mod models;
 mod search;
@@ -48,6 +49,7 @@ pub use documents::{
     PageView, PageWord, RemovedInfo, VersionInfo,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use folder::{DataFolder, Tightened};
 pub use jobs::{JobInfo, JobSink, JobState};
 pub use models::{Example, ModelEntry, ModelState, ModelStatus, Readiness, Status, list_models, show_model};
 pub use search::{Coverage, Passage, SearchAnswer, SearchMode, SearchQuery, UnreadPage};

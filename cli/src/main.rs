@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod context;
+mod home;
 mod lines;
 mod outside;
 mod remote;
@@ -17,7 +18,7 @@ use anyhow::Result;
 use cloister_appliance::{Appliance, CancelFlag, Error, ErrorKind, ingest};
 
 use args::{Cli, Command, DataCommand};
-use context::{Context, Outcome, ReaderGone, Usage};
+use context::{Context, Outcome, ReaderGone, Usage, with_causes};
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
@@ -50,6 +51,7 @@ fn with_terminal<T>(cli: &Cli, work: impl FnOnce(&mut Context<'_>) -> Result<T>)
         stdin: Box::new(std::io::stdin()),
         cwd: std::env::current_dir()?,
         json: cli.global.json,
+        umask: outside::umask(),
         terminal,
         threads: outside::threads(&cli.global),
         cancel: CancelFlag::new(),
@@ -66,6 +68,8 @@ fn data_command(cli: &Cli, command: &DataCommand, ctx: &mut Context<'_>) -> Resu
         return Ok(RunEnd::Elsewhere(code));
     }
     let config = outside::config(&cli.global)?;
+    home::look_at(&config.data_dir, commands::makes_data(command), ctx)?;
+    outside::keep_private();
     // These have to tell how a broken log is broken, so it does not keep them out.
     let open = match command {
         DataCommand::Doctor | DataCommand::Audit(_) => Appliance::open_for_audit,
@@ -73,6 +77,7 @@ fn data_command(cli: &Cli, command: &DataCommand, ctx: &mut Context<'_>) -> Resu
     };
     match open(config.clone()) {
         Ok(appliance) => {
+            home::tell_tightened(&appliance, ctx);
             let ended = commands::data(command, &appliance, ctx);
             appliance.shutdown();
             ended.map(RunEnd::Here)
@@ -111,7 +116,7 @@ fn tell(error: &anyhow::Error, stderr: &mut dyn Write) -> u8 {
     if error.is::<ReaderGone>() {
         return 0;
     }
-    let _ = writeln!(stderr, "error: {error:#}");
+    let _ = writeln!(stderr, "error: {}", with_causes(error));
     if let Some(hint) = error.downcast_ref::<Error>().and_then(hint) {
         let _ = writeln!(stderr, "hint: {hint}");
     }
@@ -126,7 +131,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::DiskFull(_) => {
             Some("free some space on the disk of the data directory, then try again; nothing was lost")
         }
-        Error::Model { .. } => Some("see `cloister models list`, fetch models with `cloister models pull`"),
+        Error::Model { .. } => Some("see `cloister models list`"),
         Error::Damaged(_) => Some("run `cloister doctor`; restore the data directory from a copy if it says so"),
         Error::NotFound { what, .. } => whereabouts(what),
         Error::Audit(_) => Some("nothing is done while the audit log cannot be written; see `cloister doctor`"),

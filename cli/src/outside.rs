@@ -3,15 +3,21 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use cloister_appliance::airgap::bundle::MANIFEST_PATH;
 use cloister_appliance::{Clock, Config, Random};
+use rustix::fs::Mode;
 
 use crate::args::Global;
 
 /// Memory left to everything else when it is asked whether a model fits.
 const MEMORY_RESERVE_BYTES: u64 = 256 << 20;
+
+/// The umask under which only the owner may use what is made.
+const OWNER_ALONE: Mode = Mode::from_raw_mode(0o077);
 
 /// The configuration for these options and this machine.
 pub(crate) fn config(global: &Global) -> Result<Config> {
@@ -56,6 +62,37 @@ pub(crate) fn memory_available_bytes() -> Option<u64> {
 
 fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// Rights that are taken from what this process makes, as whoever started it wants it. Asked while there is one thread only.
+pub(crate) fn umask() -> u32 {
+    let wanted = rustix::process::umask(OWNER_ALONE);
+    rustix::process::umask(wanted);
+    wanted.as_raw_mode()
+}
+
+/// From here on everything that this process makes is its owner's alone.
+pub(crate) fn keep_private() {
+    rustix::process::umask(OWNER_ALONE);
+}
+
+/// Where data lies when nothing else is said: with an installed program in its installation, otherwise here.
+pub(crate) fn data_default() -> PathBuf {
+    let prefix = installed_version().and_then(|version| Some(version.parent()?.parent()?.to_owned()));
+    prefix.map_or_else(|| "./data".into(), |prefix| prefix.join("data"))
+}
+
+/// Where models lie when nothing else is said: an installed program has its own.
+pub(crate) fn models_default() -> PathBuf {
+    installed_version().map_or_else(|| "./models".into(), |version| version.join("models"))
+}
+
+/// The folder PREFIX/versions/VERSION that this program was installed in, if it was.
+fn installed_version() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let version = program.parent()?.parent()?;
+    let is_installed = version.parent()?.ends_with("versions") && version.join(MANIFEST_PATH).is_file();
+    is_installed.then(|| version.to_owned())
 }
 
 /// The name of the user that this process runs as, or its number.

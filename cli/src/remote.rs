@@ -24,6 +24,9 @@ use crate::{commands, report};
 /// Name of the socket in the data directory.
 pub(crate) const SOCKET: &str = "cloister.sock";
 
+/// Name of the file that tells the address of the page while a server runs.
+const ADDRESS: &str = "cloister.address";
+
 /// Bytes of an order: arguments and standard input.
 const ORDER_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of a frame.
@@ -41,6 +44,7 @@ struct Order {
     arguments: Vec<String>,
     cwd: PathBuf,
     terminal: bool,
+    umask: u32,
     stdin: String,
 }
 
@@ -58,7 +62,7 @@ pub(crate) fn forward(data: &Path, command: &DataCommand, ctx: &mut Context<'_>)
     let arguments = std::env::args_os()
         .map(|word| word.into_string().map_err(|_| Usage("arguments must be UTF-8 while a server runs".to_owned())))
         .collect::<Result<Vec<_>, _>>()?;
-    let order = Order { arguments, cwd: ctx.cwd.clone(), terminal: ctx.terminal, stdin };
+    let order = Order { arguments, cwd: ctx.cwd.clone(), terminal: ctx.terminal, umask: ctx.umask, stdin };
     let mut line = serde_json::to_vec(&order)?;
     line.push(b'\n');
     // In words alone: the server's end of the pipe is not the one that may break in silence.
@@ -71,6 +75,13 @@ pub(crate) fn forward(data: &Path, command: &DataCommand, ctx: &mut Context<'_>)
 fn connect(data: &Path) -> Option<UnixStream> {
     let folder = File::open(data).ok()?;
     UnixStream::connect(short_path(&folder)).ok()
+}
+
+/// Where the server on `data` serves its page, when one runs: its address, or words in its place.
+pub(crate) fn running(data: &Path) -> Option<String> {
+    connect(data)?;
+    let told = fs::read_to_string(data.join(ADDRESS)).ok().filter(|text| !text.trim().is_empty());
+    Some(told.map_or_else(|| "at an address that it did not note".to_owned(), |text| format!("at {}", text.trim())))
 }
 
 /// The socket's path by way of its open folder: the address of a socket holds 107 bytes only, a data directory's path may be longer.
@@ -90,7 +101,7 @@ fn relay(frames: &mut BufReader<UnixStream>, changes: bool, ctx: &mut Context<'_
         let mut bytes = vec![0; length];
         frames.read_exact(&mut bytes).context("the server ended before the command did")?;
         match head[0] {
-            STDOUT if gone => {}
+            STDOUT | STDERR if gone => {}
             STDOUT => match ctx.put(&bytes) {
                 Err(error) if changes && error.is::<ReaderGone>() => {
                     gone = true;
@@ -100,6 +111,7 @@ fn relay(frames: &mut BufReader<UnixStream>, changes: bool, ctx: &mut Context<'_
             },
             // What stands beside the results is a courtesy: nobody listening is no reason to stop.
             STDERR => drop(ctx.stderr.write_all(&bytes)),
+            EXIT if gone && bytes != [0] => return Err(given_up(ReaderGone.into())),
             EXIT => return Ok(bytes.first().copied().unwrap_or(1)),
             kind => anyhow::bail!("the server sent a frame of unknown kind {kind}"),
         }
@@ -115,11 +127,12 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // A socket that stays behind is replaced at the next start.
         let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(self.path.with_file_name(ADDRESS));
     }
 }
 
 /// Opens the socket and carries out commands on threads of their own until the process ends.
-pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>, threads: usize) -> Result<Socket> {
+pub(crate) fn listen(data: &Path, page: &str, appliance: &Arc<Appliance>, threads: usize) -> Result<Socket> {
     let path = data.join(SOCKET);
     // The appliance is open, so this process alone holds the directory: a socket that lies here is a dead one.
     let _ = fs::remove_file(&path);
@@ -127,6 +140,8 @@ pub(crate) fn listen(data: &Path, appliance: &Arc<Appliance>, threads: usize) ->
         .and_then(|folder| UnixListener::bind(short_path(&folder)))
         .with_context(|| format!("cannot listen on {}", path.display()))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let address = data.join(ADDRESS);
+    fs::write(&address, page).with_context(|| format!("cannot write {}", address.display()))?;
     let appliance = Arc::clone(appliance);
     let free = Arc::new(Places::new(COMMANDS_MAX));
     std::thread::Builder::new().name("commands".to_owned()).spawn(move || {
@@ -207,6 +222,7 @@ fn carry_out(order: &Order, server: &Server<'_>, out: &UnixStream, cancel: Cance
             stdin: Box::new(order.stdin.as_bytes()),
             cwd: order.cwd.clone(),
             json: cli.global.json,
+            umask: order.umask,
             terminal: order.terminal,
             threads: server.threads,
             cancel,

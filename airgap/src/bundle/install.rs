@@ -3,6 +3,7 @@
 //! ```text
 //! PREFIX/versions/VERSION/   the members, as the manifest lists them, and the manifest itself
 //! PREFIX/current             link to versions/VERSION, changed in one step
+//! PREFIX/bin/cloister        link to the current program, which finds its own data and models
 //! PREFIX/cloister.service    the systemd unit with this prefix in it
 //! PREFIX/data/               for the unit's data, made when missing, never touched otherwise
 //! ```
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, RenameFlags};
 
 use super::manifest::{Manifest, ManifestMember};
-use super::{MANIFEST_PATH, UNIT_PATH, verify};
+use super::{MANIFEST_PATH, PROGRAM_PATH, UNIT_PATH, verify};
 use crate::{AirgapError, Hash, PublicKey, files};
 
 /// Room that must be left beside the members: for the unit, the manifest and the file system's own needs.
@@ -29,6 +30,8 @@ pub struct InstallReport {
     pub version: String,
     /// The folder of that version.
     pub folder: PathBuf,
+    /// The program to start.
+    pub program: PathBuf,
     /// The systemd unit, ready to be linked or copied.
     pub unit: PathBuf,
     /// True when this very version stood there already, complete and unchanged.
@@ -44,11 +47,12 @@ pub struct InstallReport {
 /// `BundleRefused` names the member at fault, `NoSpace` and `InUse` say so before anything is written.
 pub fn install(bundle: &Path, prefix: &Path, key: &PublicKey) -> Result<InstallReport, AirgapError> {
     check_prefix(prefix)?;
+    // Before anything is made: a bundle that is refused leaves no empty folder behind.
+    let (manifest, _) = verify::open(bundle, key)?;
     files::create_dirs(prefix)?;
     let prefix = prefix.canonicalize().map_err(|e| AirgapError::io("find", prefix, e))?;
     check_prefix(&prefix)?;
     let _lock = lock(&prefix)?;
-    let (manifest, _) = verify::open(bundle, key)?;
     let versions = prefix.join("versions");
     files::create_dirs(&versions)?;
     let folder = versions.join(&manifest.version);
@@ -60,8 +64,9 @@ pub fn install(bundle: &Path, prefix: &Path, key: &PublicKey) -> Result<InstallR
     }
     let unit = write_unit(&prefix, &folder)?;
     make_data_folder(&prefix)?;
-    switch_current(&prefix, &manifest.version)?;
-    Ok(InstallReport { version: manifest.version, folder, unit, already_there })
+    switch_link(&prefix.join("current"), &Path::new("versions").join(&manifest.version))?;
+    let program = link_program(&prefix)?;
+    Ok(InstallReport { version: manifest.version, folder, program, unit, already_there })
 }
 
 /// A systemd unit, a shell and a person must be able to write the prefix as it is.
@@ -168,12 +173,27 @@ fn make_data_folder(prefix: &Path) -> Result<(), AirgapError> {
     }
 }
 
-fn switch_current(prefix: &Path, version: &str) -> Result<(), AirgapError> {
-    let current = prefix.join("current");
-    let staged = prefix.join(".current.new");
+/// Puts `PREFIX/bin/cloister` in place, for people: it stays the same from version to version.
+fn link_program(prefix: &Path) -> Result<PathBuf, AirgapError> {
+    let program = prefix.join(PROGRAM_PATH);
+    files::create_dirs(&prefix.join("bin"))?;
+    if program.symlink_metadata().is_ok_and(|meta| !meta.is_symlink()) {
+        let why = "it is there already and is no link of an installation; move it away, or choose another folder";
+        return Err(AirgapError::BundlePlan { what: program.display().to_string(), why: why.to_owned() });
+    }
+    switch_link(&program, &Path::new("../current").join(PROGRAM_PATH))?;
+    Ok(program)
+}
+
+/// Makes `link` point to `target` in one step.
+fn switch_link(link: &Path, target: &Path) -> Result<(), AirgapError> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(link.file_name().unwrap_or_default());
+    name.push(".new");
+    let staged = link.with_file_name(name);
     let _ = fs::remove_file(&staged);
-    symlink(Path::new("versions").join(version), &staged)
-        .and_then(|()| fs::rename(&staged, &current))
-        .map_err(|e| AirgapError::io("switch", &current, e))?;
-    files::sync_dir(prefix)
+    symlink(target, &staged)
+        .and_then(|()| fs::rename(&staged, link))
+        .map_err(|e| AirgapError::io("switch", link, e))?;
+    files::sync_parent(link)
 }

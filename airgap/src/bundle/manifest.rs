@@ -11,6 +11,7 @@ const FORMAT: &str = "cloister-bundle-1";
 const MEMBERS_MAX: usize = 10_000;
 /// The line that binds a signature to bundles: no signature made for something else fits a manifest.
 const SIGNATURE_DOMAIN: &[u8] = b"cloister bundle manifest, form 1\n";
+const NO_SIGNATURE: &str = "not a signature file of a bundle";
 const SIGNATURE_COMMENT: &str = "untrusted comment: signature of manifest.json, cloister bundle";
 
 /// What a member is for.
@@ -181,7 +182,7 @@ pub(super) fn sign(manifest: &[u8], key: &SecretKey) -> Vec<u8> {
 pub(super) fn check_signature(manifest: &[u8], signature_file: &[u8], key: &PublicKey) -> Result<(), AirgapError> {
     let refuse = |why: String| Err(AirgapError::refused(SIGNATURE_PATH, why));
     let Some((signer, signature)) = parse_signature(signature_file) else {
-        return refuse("not a signature file of a bundle".into());
+        return refuse(NO_SIGNATURE.into());
     };
     if signer != *key {
         return refuse(format!(
@@ -194,6 +195,12 @@ pub(super) fn check_signature(manifest: &[u8], signature_file: &[u8], key: &Publ
         return refuse(format!("the signature does not fit {MANIFEST_PATH}: one of the two was changed"));
     }
     Ok(())
+}
+
+/// The key that a signature file names; whether it signed anything is another question.
+pub(super) fn signer(signature_file: &[u8]) -> Result<PublicKey, AirgapError> {
+    let parsed = parse_signature(signature_file);
+    parsed.map(|(signer, _)| signer).ok_or_else(|| AirgapError::refused(SIGNATURE_PATH, NO_SIGNATURE))
 }
 
 fn parse_signature(file: &[u8]) -> Option<(PublicKey, [u8; 64])> {

@@ -17,7 +17,7 @@ mod verify;
 pub use build::{BundleMember, BundlePlan, MemberSource, build};
 pub use install::{InstallReport, install};
 pub use manifest::{Manifest, ManifestMember, Role};
-pub use verify::verify;
+pub use verify::{signer, verify};
 
 /// Where the manifest stands in a bundle and in an installed version.
 pub const MANIFEST_PATH: &str = "manifest.json";

@@ -25,8 +25,26 @@ pub fn verify(bundle: &Path, key: &PublicKey) -> Result<Manifest, AirgapError> {
     Ok(manifest)
 }
 
+/// The key that the bundle says it is signed with. It proves nothing by itself: compare its fingerprint with one that came another way.
+///
+/// # Errors
+/// `BundleRefused` when no signature stands where it must, `Io` when the file cannot be opened.
+pub fn signer(bundle: &Path) -> Result<PublicKey, AirgapError> {
+    let (_, signature, _) = head(bundle)?;
+    manifest::signer(&signature)
+}
+
 /// Reads and checks manifest and signature; the container then stands at the first member.
 pub(super) fn open(bundle: &Path, key: &PublicKey) -> Result<(Manifest, Container<impl Read + use<>>), AirgapError> {
+    let (text, signature, container) = head(bundle)?;
+    manifest::check_signature(&text, &signature, key)?;
+    Ok((Manifest::from_bytes(&text)?, container))
+}
+
+type Head<R> = (Vec<u8>, Vec<u8>, Container<R>);
+
+/// Manifest and signature as they stand in the file, unchecked.
+fn head(bundle: &Path) -> Result<Head<impl Read + use<>>, AirgapError> {
     let file = File::open(bundle).map_err(|e| AirgapError::io("open", bundle, e))?;
     let mut container = Container::new(BufReader::with_capacity(1 << 20, file));
     let text = container.small_member(MANIFEST_PATH, 0o644, MANIFEST_BYTES_MAX)?.ok_or_else(|| {
@@ -35,8 +53,7 @@ pub(super) fn open(bundle: &Path, key: &PublicKey) -> Result<(Manifest, Containe
     let signature = container
         .small_member(SIGNATURE_PATH, 0o644, SIGNATURE_BYTES_MAX)?
         .ok_or_else(|| AirgapError::refused(SIGNATURE_PATH, "it is missing: the bundle is unsigned"))?;
-    manifest::check_signature(&text, &signature, key)?;
-    Ok((Manifest::from_bytes(&text)?, container))
+    Ok((text, signature, container))
 }
 
 /// Reads the member that must stand next, giving its bytes to `take`, and refuses it when its hash is not the manifest's.

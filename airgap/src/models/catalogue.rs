@@ -87,6 +87,18 @@ pub struct Entry {
     pub publisher: String,
     /// Its licence.
     pub licence: Licence,
+    /// What it is for, in words.
+    #[serde(default)]
+    pub purpose: String,
+    /// Architecture as its file names it.
+    #[serde(default)]
+    pub architecture: String,
+    /// How its weights are stored.
+    #[serde(default)]
+    pub quantisation: String,
+    /// Memory that it needs at 4096 tokens of context, or at its own limit where that is less.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// Number of weights.
     pub parameters: u64,
     /// Longest input in tokens.

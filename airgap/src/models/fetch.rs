@@ -70,7 +70,9 @@ fn download(staging: &mut Staging<'_>, tools: &Tools, wheel: &Wheel) -> Result<P
         .args(["--only-binary", ":all:", "--progress-bar", "off", "--quiet", "--dest"])
         .arg(&folder)
         .arg(format!("{}=={}", wheel.package, wheel.version))
-        .env("TMPDIR", &scratch);
+        .env("TMPDIR", &scratch)
+        // Nothing is installed: that root does it is no reason for a warning. Older pips do not know the option, but pass over this.
+        .env("PIP_ROOT_USER_ACTION", "ignore");
     staging.begin(format!("fetching {} {} from PyPI", wheel.package, wheel.version));
     let log = staging.dir.join("pip.log");
     let ended = child::run(command, &log, &mut || {

@@ -21,7 +21,7 @@ pub use catalogue::{
     APACHE_2_0_TEXT, Entry, Licence, ModelFile, Role, Wheel, WheelMember, catalogue, catalogue_from_json, entry,
 };
 pub use pull::{PullProgress, Pulled, Source};
-pub use store::{ModelStore, Record, StoredModel};
+pub use store::{ModelStore, Record, RemovedModel, StoredModel};
 
 /// What the store notes about a model, in the model's folder.
 pub const RECORD_FILE: &str = "cloister.json";

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{self, Entry, ModelFile};
-use super::child::Tools;
+use super::child::{self, Tools};
 use super::pull::{self, PullProgress, Pulled, Source};
 use super::{RECORD_FILE, encoder_files};
+use crate::bundle::{MANIFEST_PATH, PROGRAM_PATH};
 use crate::{AirgapError, Hash, files};
 
 const RECORD_BYTES_MAX: u64 = 1 << 20;
@@ -45,6 +46,15 @@ pub struct Record {
     pub origin: String,
     /// Licence, if known.
     pub licence: Option<String>,
+}
+
+/// What was removed from the folder of models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedModel {
+    /// The model's folder; where it was only a link, the link.
+    pub folder: PathBuf,
+    /// Bytes that are free now.
+    pub bytes: u64,
 }
 
 /// The folder of models.
@@ -95,7 +105,7 @@ impl ModelStore {
             }
             if let Some(entry) = model.entry.filter(|_| !Path::new(id).exists()) {
                 let why = missing(&self.dir.join(id), &entry.files).unwrap_or_else(|| "it is not whole".to_owned());
-                return Err(fault(id, why, format!("fetch it: cloister models pull {id}")));
+                return Err(fault(id, why, self.remedy(id)));
             }
         }
         let path = Path::new(id);
@@ -107,6 +117,39 @@ impl ModelStore {
         }
         let known: Vec<&str> = catalogue::catalogue().iter().map(|entry| entry.id.as_str()).collect();
         Err(fault(id, "not known, and no such path exists", format!("known are {}", known.join(", "))))
+    }
+
+    /// How to get a model that is not here, or not right: from the bundle where the folder came with one.
+    pub fn remedy(&self, id: &str) -> String {
+        let version = self
+            .dir
+            .parent()
+            .filter(|version| version.join(MANIFEST_PATH).is_file() && version.join(PROGRAM_PATH).is_file());
+        match version {
+            Some(_) => format!("install a bundle that holds it (made with: cloister bundle build --model {id} ...)"),
+            None => format!("fetch it: cloister models pull {id}"),
+        }
+    }
+
+    /// Removes a model from the folder: its files there, never those that it was taken from.
+    ///
+    /// # Errors
+    /// `Model` when `id` is no name for a model or nothing of that name is here.
+    pub fn remove(&self, id: &str) -> Result<RemovedModel, AirgapError> {
+        let folder = self.dir.join(id);
+        if !is_id(id) {
+            return Err(fault(id, "not the id of a model", "only models of the models directory are removed, by id"));
+        }
+        let Ok(meta) = folder.symlink_metadata() else {
+            return Err(fault(id, "it is not here, nothing was removed", "see cloister models list"));
+        };
+        if !meta.is_dir() {
+            fs::remove_file(&folder).map_err(|e| AirgapError::io("remove", &folder, e))?;
+            return Ok(RemovedModel { folder, bytes: 0 });
+        }
+        let bytes = child::bytes_below(&folder);
+        files::remove_tree(&folder)?;
+        Ok(RemovedModel { folder, bytes })
     }
 
     /// Fetches a model of the catalogue from the first source that has it.
@@ -177,7 +220,7 @@ impl ModelStore {
         };
         let folder = self.dir.join(id);
         if let Some(why) = missing(&folder, &expected) {
-            return Err(fault(id, why, format!("fetch it again: cloister models pull {id}")));
+            return Err(fault(id, why, self.remedy(id)));
         }
         for file in &expected {
             check_hash(&folder.join(&file.path), file)?;

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use cloister_airgap::bundle::{self, BundleMember, BundlePlan, MemberSource, Role};
-use cloister_airgap::{AirgapError, PublicKey, SecretKey};
+use cloister_airgap::{AirgapError, PublicKey, SecretKey, keys};
 use tempfile::TempDir;
 
 struct Made {
@@ -55,6 +55,45 @@ fn the_same_plan_gives_the_same_bytes_and_verifies() {
     assert_eq!(manifest.members[0].path, "install");
     assert_eq!(manifest.members[1].path, "bin/cloister");
     assert_eq!(cloister_airgap::keys::read_public(&bundle::public_key_path(&one.bundle)).unwrap(), one.key.public());
+}
+
+#[test]
+fn a_bundle_names_its_signer_and_people_compare_it() {
+    let made = made();
+    let signer = bundle::signer(&made.bundle).unwrap();
+    assert_eq!(signer, made.key.public());
+    let print = keys::fingerprint(&signer);
+    for typed in [print.clone(), print.replace(' ', ""), print.to_uppercase(), print.replace(' ', ":")] {
+        assert_eq!(keys::has_fingerprint(&signer, &typed), Some(true), "{typed}");
+    }
+    let other = keys::fingerprint(&SecretKey::from_seed(&[4; 32]).public());
+    assert_eq!(keys::has_fingerprint(&signer, &other), Some(false));
+    for no_print in ["", "80d4", &print[1..], &format!("{print}0"), &print.replace(' ', "g")] {
+        assert_eq!(keys::has_fingerprint(&signer, no_print), None, "{no_print}");
+    }
+    fs::write(&made.bundle, "no bundle").unwrap();
+    assert!(bundle::signer(&made.bundle).is_err());
+}
+
+#[test]
+fn a_refused_bundle_leaves_no_folder() {
+    let made = made();
+    let prefix = made.folder.path().join("prefix");
+    assert!(bundle::install(&made.bundle, &prefix, &SecretKey::from_seed(&[4; 32]).public()).is_err());
+    assert!(!prefix.exists());
+}
+
+#[test]
+fn the_program_has_one_place_that_is_never_taken_from_another() {
+    let made = made();
+    let prefix = made.folder.path().join("prefix");
+    let report = bundle::install(&made.bundle, &prefix, &made.key.public()).unwrap();
+    assert_eq!(report.program, prefix.canonicalize().unwrap().join("bin/cloister"));
+    assert_eq!(report.program.canonicalize().unwrap(), report.folder.join("bin/cloister"));
+    fs::remove_file(&report.program).unwrap();
+    fs::write(&report.program, "another program").unwrap();
+    assert!(bundle::install(&made.bundle, &prefix, &made.key.public()).is_err());
+    assert_eq!(fs::read(&report.program).unwrap(), b"another program");
 }
 
 #[test]

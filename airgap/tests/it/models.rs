@@ -78,6 +78,10 @@ fn world() -> World {
             name: "Creative Commons Zero".into(),
             url: "https://example.org/".into(),
         },
+        purpose: String::new(),
+        architecture: String::new(),
+        quantisation: String::new(),
+        memory_bytes: None,
         parameters: 1,
         context: 1,
         files: vec![file("model.gguf", &weights), file("sub/config.json", b"{}")],
@@ -404,4 +408,34 @@ fn the_models_that_are_here_are_those_of_the_catalogue() {
         }
         store.verify(id).unwrap();
     }
+}
+
+#[test]
+fn a_model_beside_an_installed_program_comes_from_the_bundle() {
+    let world = world();
+    let id = "smollm2-135m-instruct-q4_1";
+    assert_eq!(world.store().remedy(id), format!("fetch it: cloister models pull {id}"));
+    fs::create_dir(world.path("bin")).unwrap();
+    for name in ["manifest.json", "bin/cloister"] {
+        fs::write(world.path(name), "").unwrap();
+    }
+    let remedy = world.store().remedy(id);
+    assert!(remedy.starts_with("install a bundle") && !remedy.contains("pull"), "{remedy}");
+}
+
+#[test]
+fn only_what_lies_in_the_store_is_removed() {
+    let world = world();
+    let (outside, link) = (world.path("outside"), world.path("models/linked"));
+    fs::create_dir_all(&outside).unwrap();
+    fs::create_dir_all(world.path("models/own")).unwrap();
+    fs::write(outside.join("kept"), "kept").unwrap();
+    fs::write(world.path("models/own/x.gguf"), "12345").unwrap();
+    std::os::unix::fs::symlink(&outside, &link).unwrap();
+    for id in ["../outside", "", ".", ".pull", "absent"] {
+        assert!(world.store().remove(id).is_err(), "{id}");
+    }
+    assert_eq!(world.store().remove("linked").unwrap().bytes, 0);
+    assert_eq!(world.store().remove("own").unwrap().bytes, 5);
+    assert!(outside.join("kept").is_file() && !world.path("models/own").exists() && !link.exists());
 }

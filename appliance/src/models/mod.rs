@@ -6,7 +6,7 @@ mod shelf;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cloister_airgap::models::{ModelStore, StoredModel};
+use cloister_airgap::models::{Entry as Listed, ModelStore, StoredModel};
 use cloister_engine::{ModelInfo, ModelRole, fit};
 use serde_json::json;
 
@@ -21,6 +21,8 @@ pub(crate) use shelf::{LoadedEncoder, LoadedGenerator, Shelf};
 pub struct ModelEntry {
     /// Catalogue id.
     pub id: String,
+    /// What it is for, in words; empty where nobody said so.
+    pub purpose: String,
     /// generate or embed.
     pub role: String,
     /// Architecture, such as `qwen2`.
@@ -39,7 +41,7 @@ pub struct ModelEntry {
     pub present: bool,
     /// Whether it is the configured generator or embedder.
     pub active: bool,
-    /// Memory at the configured context length.
+    /// Memory at the configured context length; of a model that is not here, what the catalogue says of it.
     pub memory_bytes: Option<u64>,
     /// Whether that fits; `None` when unknown.
     pub fits: Option<bool>,
@@ -211,9 +213,13 @@ fn entry(config: &Config, model: StoredModel) -> ModelEntry {
     let info = model.path.as_deref().and_then(|path| ModelInfo::inspect(path).ok());
     let listed = model.entry.as_ref();
     let context = info.as_ref().map_or(config.context_tokens, |info| config.context_tokens.min(info.context_length));
-    let memory_bytes = info.as_ref().map(|info| info.memory(context).total());
-    let fits = match (&info, config.memory_available_bytes) {
-        (Some(info), Some(available)) => Some(fit(info, context, available).fits),
+    let memory_bytes = match &info {
+        Some(info) => Some(info.memory(context).total()),
+        None => listed.and_then(|listed| listed.memory_bytes),
+    };
+    let fits = match (&info, memory_bytes, config.memory_available_bytes) {
+        (Some(info), _, Some(available)) => Some(fit(info, context, available).fits),
+        (None, Some(needed), Some(available)) => Some(needed <= available),
         _ => None,
     };
     let role = match (&info, listed) {
@@ -224,18 +230,18 @@ fn entry(config: &Config, model: StoredModel) -> ModelEntry {
     let licence = listed.map(|listed| listed.licence.id.clone());
     let noted = model.record.as_ref().and_then(|record| record.licence.clone());
     let stated = info.as_ref().and_then(|info| info.licence.clone());
+    let said = |of_file: fn(&ModelInfo) -> &String, of_list: fn(&Listed) -> &String| {
+        info.as_ref().map(of_file).or(listed.map(of_list)).cloned().unwrap_or_default()
+    };
     ModelEntry {
+        purpose: listed.map(|listed| listed.purpose.clone()).unwrap_or_default(),
         role: role.to_owned(),
-        architecture: info.as_ref().map(|info| info.architecture.clone()).unwrap_or_default(),
-        quantisation: info.as_ref().map(|info| info.quantisation.clone()).unwrap_or_default(),
+        architecture: said(|info| &info.architecture, |listed| &listed.architecture),
+        quantisation: said(|info| &info.quantisation, |listed| &listed.quantisation),
         licence: licence.or(noted).or(stated).unwrap_or_else(|| "unknown".to_owned()),
         context: info.as_ref().map(|info| info.context_length).or(listed.map(|listed| listed.context)).unwrap_or(0),
         parameters: info.as_ref().map(|info| info.parameters).or(listed.map(|listed| listed.parameters)).unwrap_or(0),
-        bytes: info
-            .as_ref()
-            .map(|info| info.file_bytes)
-            .or(listed.map(cloister_airgap::models::Entry::bytes))
-            .unwrap_or(model.bytes),
+        bytes: info.as_ref().map(|info| info.file_bytes).or(listed.map(Listed::bytes)).unwrap_or(model.bytes),
         present: model.path.is_some(),
         active: model.id == config.generator() || model.id == config.embedder,
         memory_bytes,

@@ -94,6 +94,11 @@ pub enum IngestEvent {
         /// Files to take in.
         files: usize,
     },
+    /// There was no collection of this name, it was made.
+    CollectionMade {
+        /// Its name.
+        name: String,
+    },
     /// A file is under way.
     Progress(JobInfo),
     /// A file is done.

@@ -71,7 +71,8 @@ impl Appliance {
         let begun = Instant::now();
         let files = find_files(paths)?;
         if self.collection(caller, collection).is_err() {
-            self.add_collection(caller, collection)?;
+            let made = self.add_collection(caller, collection)?;
+            on_event(IngestEvent::CollectionMade { name: made.name });
         }
         // Two more at work than there are places would read and embed beside the workers, and their end interrupt both.
         let helped = !self.has_workers();

@@ -9,7 +9,7 @@ use cloister_appliance::{Appliance, AskEvent, Question};
 use cloister_web::wire::Answer;
 
 use crate::args::{AskArgs, QuestionLine};
-use crate::context::{Context, Outcome};
+use crate::context::{Context, Outcome, count};
 use crate::lines;
 
 pub(super) fn run(args: &AskArgs, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -> Result<Outcome> {
@@ -38,7 +38,7 @@ fn ask(question: &Question, appliance: &Arc<Appliance>, ctx: &mut Context<'_>) -
     let (caller, cancel, terminal) = (ctx.caller.clone(), ctx.cancel.clone(), ctx.terminal && !ctx.json);
     let answer = appliance.ask(&caller, question, &cancel, &mut |event| {
         if let (true, AskEvent::Retrieved { passages, .. }) = (terminal, event) {
-            ctx.note(format!("{} passages found, reading them …", passages.len()));
+            ctx.note(format!("{} found, reading …", count(passages.len() as u64, "passage", "passages")));
         }
     })?;
     Ok(Answer::from(answer))
@@ -73,15 +73,21 @@ fn in_words(answer: &Answer) -> String {
         );
     }
     if answer.withheld > 0 {
-        let _ = write!(text, "\n\n{} sentences were withheld because no quote supports them.", answer.withheld);
+        let _ = write!(
+            text,
+            "\n\n{} withheld because no quote supports {}.",
+            count(answer.withheld as u64, "sentence was", "sentences were"),
+            if answer.withheld == 1 { "it" } else { "them" }
+        );
     }
     if answer.citations.is_empty() {
         for passage in answer.passages.iter().take(3) {
-            let _ = write!(text, "\n\nnearest: {}, page {}", passage.name, passage.page);
+            let _ = write!(text, "\nnearest: {}, page {}", passage.name, passage.page);
         }
     }
     for page in &answer.coverage.unread {
-        let _ = write!(text, "\nunread: {}, page {}: {}", page.name, page.page, page.reason);
+        let place = if page.page == 0 { String::new() } else { format!(", page {}", page.page) };
+        let _ = write!(text, "\nunread: {}{place}: {}", page.name, page.reason);
     }
     let _ = write!(text, "\n\nreceipt {}", answer.audit);
     text

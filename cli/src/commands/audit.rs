@@ -109,7 +109,7 @@ fn export(
         ended?;
         return Ok(Outcome::Done);
     };
-    let file = File::create(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let file = ctx.create(&out)?;
     let mut writer = BufWriter::new(file);
     let records = appliance.audit_export(&ctx.caller, format, from, to, &mut writer)?;
     writer.flush().with_context(|| format!("cannot write {}", out.display()))?;

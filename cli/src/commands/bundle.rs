@@ -1,33 +1,32 @@
 //! `bundle`: build, verify, install.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use cloister_appliance::airgap::bundle::{self, BundleMember, BundlePlan, Manifest, MemberSource, PROGRAM_PATH, Role};
+use anyhow::{Context as _, Result, bail};
+use cloister_appliance::airgap::bundle::{
+    self, BundleMember, BundlePlan, InstallReport, Manifest, MemberSource, PROGRAM_PATH, Role,
+};
 use cloister_appliance::airgap::keys;
 use cloister_appliance::airgap::models::{APACHE_2_0_TEXT, ModelFile, ModelStore, catalogue};
 use cloister_appliance::airgap::{PublicKey, SecretKey};
 use cloister_appliance::{EMBEDDER_DEFAULT, GENERATOR_DEFAULT};
 use serde_json::json;
 
-use crate::args::{BundleCommand, Global};
-use crate::context::{Context, Outcome};
+use crate::args::{BundleCommand, Global, KeyArgs};
+use crate::context::{Context, Outcome, Usage};
 use crate::outside;
 
-/// Texts for people that every bundle carries.
-const DOCUMENTS: [(&str, &str); 3] = [
-    ("docs/README.md", include_str!("../../../README.md")),
-    ("docs/SECURITY.md", include_str!("../../../SECURITY.md")),
-    ("docs/dependencies.md", include_str!("../../../docs/dependencies.md")),
-];
+// Texts and pictures for people that every bundle carries: `DOCUMENTS`, path and bytes each.
+include!(concat!(env!("OUT_DIR"), "/documents.rs"));
+
 /// The machine this program was built for.
 const TARGET: &str = concat!(env!("CLOISTER_TARGET"));
 
 pub(super) fn run(global: &Global, command: &BundleCommand, ctx: &mut Context<'_>) -> Result<Outcome> {
     match command {
         BundleCommand::Build { out, key, models } => build(global, out, key, models, ctx),
-        BundleCommand::Verify { file, public_key } => verify(file, public_key.as_deref(), ctx),
-        BundleCommand::Install { file, prefix, public_key } => install(file, prefix, public_key.as_deref(), ctx),
+        BundleCommand::Verify { file, key } => verify(file, key, ctx),
+        BundleCommand::Install { file, prefix, key } => install(file, prefix, key, ctx),
         BundleCommand::Key { file } => make_key(file, ctx),
     }
 }
@@ -59,8 +58,8 @@ fn build(global: &Global, out: &Path, key: &Path, models: &[String], ctx: &mut C
             "Apache-2.0",
         ),
     ];
-    for (path, text) in DOCUMENTS {
-        members.push(member(path, MemberSource::Bytes(text.as_bytes().to_vec()), Role::Document, "Apache-2.0"));
+    for (path, bytes) in DOCUMENTS {
+        members.push(member(path, MemberSource::Bytes(bytes.to_vec()), Role::Document, "Apache-2.0"));
     }
     let store = ModelStore::new(&std::path::absolute(&global.models)?);
     for id in wanted {
@@ -98,41 +97,89 @@ fn model_members(store: &ModelStore, id: &str) -> Result<Vec<BundleMember>> {
 }
 
 /// The key to check with: as given, or the one beside the bundle, whose fingerprint is then shown to be compared.
-fn public_key(bundle_file: &Path, given: Option<&Path>, ctx: &mut Context<'_>) -> Result<PublicKey> {
-    let path: PathBuf = given.map_or_else(|| bundle::public_key_path(bundle_file), |given| ctx.path(given));
-    let key = keys::read_public(&path)?;
-    if given.is_none() {
-        ctx.note(format!(
-            "key taken from {}; compare its fingerprint with the one you were given:\n    {}",
-            path.display(),
-            keys::fingerprint(&key)
-        ));
+fn public_key(bundle_file: &Path, given: &KeyArgs, ctx: &mut Context<'_>) -> Result<PublicKey> {
+    if let Some(path) = &given.public_key {
+        return Ok(keys::read_public(&ctx.path(path))?);
     }
+    if let Some(typed) = &given.fingerprint {
+        return key_within(bundle_file, typed);
+    }
+    let beside = bundle::public_key_path(bundle_file);
+    if !beside.exists() {
+        bail!("{}", no_key(bundle_file, &beside));
+    }
+    let key = keys::read_public(&beside)?;
+    ctx.note(format!(
+        "key taken from {}; compare its fingerprint with the one you were given:\n    {}",
+        beside.display(),
+        keys::fingerprint(&key)
+    ));
     Ok(key)
 }
 
-fn verify(file: &Path, given: Option<&Path>, ctx: &mut Context<'_>) -> Result<Outcome> {
+/// The key that the bundle carries, when its fingerprint is the one that came another way.
+fn key_within(bundle_file: &Path, typed: &str) -> Result<PublicKey> {
+    let key = bundle::signer(bundle_file)?;
+    match keys::has_fingerprint(&key, typed) {
+        Some(true) => Ok(key),
+        Some(false) => bail!(
+            "{} is not signed with the key whose fingerprint was given\n    signed with  {}\n    given        {typed}",
+            bundle_file.display(),
+            keys::fingerprint(&key)
+        ),
+        None => Err(Usage(format!("no fingerprint: {typed}; it has 40 hexadecimal digits, in groups or not")).into()),
+    }
+}
+
+/// What is missing, why, and how to give it.
+fn no_key(bundle_file: &Path, beside: &Path) -> String {
+    let name = bundle_file.file_name().unwrap_or_default().display();
+    format!(
+        "no key to check {name} with. Whoever made it has the key's fingerprint (40 digits; `make bundle` shows it), and it has to\n\
+         reach you another way than the bundle: who could change the bundle could change a key beside it. Give one of\n    \
+         the fingerprint   sh ./install {name} DIR FINGERPRINT   (cloister bundle ...: --fingerprint FINGERPRINT)\n    \
+         the key file      sh ./install {name} DIR KEY_FILE      (cloister bundle ...: --public-key KEY_FILE)\n    \
+         or put it beside the bundle as {}",
+        beside.display()
+    )
+}
+
+fn verify(file: &Path, given: &KeyArgs, ctx: &mut Context<'_>) -> Result<Outcome> {
     let file = ctx.path(file);
     let key = public_key(&file, given, ctx)?;
     let manifest = bundle::verify(&file, &key)?;
     tell(&manifest, &file, &key, "holds", ctx)
 }
 
-fn install(file: &Path, prefix: &Path, given: Option<&Path>, ctx: &mut Context<'_>) -> Result<Outcome> {
+fn install(file: &Path, prefix: &Path, given: &KeyArgs, ctx: &mut Context<'_>) -> Result<Outcome> {
     let file = ctx.path(file);
     let key = public_key(&file, given, ctx)?;
     let report = bundle::install(&file, &ctx.path(prefix), &key)?;
-    let line = json!({"version": report.version, "folder": report.folder, "unit": report.unit, "already_there": report.already_there});
-    ctx.give(&line, || {
-        let done = if report.already_there { "was installed already, complete and unchanged" } else { "is installed" };
-        let unit = report.unit.display();
-        format!(
-            "Cloister {} {done} in {}\nTo run it as a service: make a user cloister that owns the data folder, link {unit} into /etc/systemd/system, then\nsystemctl enable --now cloister",
-            report.version,
-            report.folder.display()
-        )
-    })?;
+    let line = json!({"version": report.version, "folder": report.folder, "program": report.program, "unit": report.unit,
+        "already_there": report.already_there});
+    ctx.give(&line, || how_to_start(&report))?;
     Ok(Outcome::Done)
+}
+
+/// The last words of an installation.
+fn how_to_start(report: &InstallReport) -> String {
+    let done = if report.already_there { "was installed already, complete and unchanged" } else { "is installed" };
+    let (program, unit) = (report.program.display(), report.unit.display());
+    let data = report.unit.with_file_name("data");
+    let data = data.display();
+    format!(
+        "Cloister {} {done} in {}\n\
+         \n\
+         Start it by hand:\n    {program} serve\n\
+         or with the machine, by systemd (as root, once):\n    \
+         useradd --system --home-dir {data} --shell /usr/sbin/nologin cloister\n    \
+         chown -R cloister: {data}\n    \
+         systemctl enable --now {unit}\n\
+         The page is then at http://127.0.0.1:8080; the set-up code it asks for is shown by `serve`, or by `journalctl -u cloister`.\n\
+         The program finds its data and models by itself: {program} doctor",
+        report.version,
+        report.folder.display()
+    )
 }
 
 fn tell(manifest: &Manifest, file: &Path, key: &PublicKey, word: &str, ctx: &mut Context<'_>) -> Result<Outcome> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::args::{CollectionCommand, DocumentCommand};
-use crate::context::{Context, Outcome, Usage};
+use crate::context::{Context, Outcome, Usage, count};
 
 /// Documents asked for at a time.
 const LIST_PAGE: usize = 500;
@@ -39,8 +39,10 @@ pub(super) fn document(
             let line = wire::Removed::from(removed);
             ctx.give(&line, || {
                 format!(
-                    "removed {}: {} passages, {} bytes",
-                    line.removed.name, line.removed.passages, line.removed.bytes
+                    "removed {}: {}, {} bytes",
+                    line.removed.name,
+                    count(line.removed.passages, "passage", "passages"),
+                    line.removed.bytes
                 )
             })?;
         }
@@ -66,8 +68,12 @@ fn list_one(collection: &str, appliance: &Arc<Appliance>, ctx: &mut Context<'_>)
             let line = wire::Document::from(info);
             ctx.give(&line, || {
                 format!(
-                    "{}  {:8}  {:>4} pages  {:>5} passages  {}",
-                    line.id, line.status, line.pages, line.passages, line.name
+                    "{}  {:8}  {:>10}  {:>14}  {}",
+                    line.id,
+                    line.status,
+                    count(line.pages, "page", "pages"),
+                    count(line.passages, "passage", "passages"),
+                    line.name
                 )
             })?;
         }
@@ -89,7 +95,9 @@ fn show(detail: &wire::DocumentDetail, ctx: &mut Context<'_>) -> Result<()> {
     ))?;
     for row in &detail.ledger {
         let reason = row.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        ctx.say(format!("page {:>4}  {}{reason}  ({} words)", row.page, row.outcome, row.words))?;
+        let words = count(u64::from(row.words), "word", "words");
+        let place = if row.page == 0 { "whole file".to_owned() } else { format!("page {:>4}", row.page) };
+        ctx.say(format!("{place}  {}{reason}  ({words})", row.outcome))?;
     }
     Ok(())
 }
@@ -109,7 +117,8 @@ pub(super) fn collection(
             for info in appliance.collections(&caller)? {
                 let line = wire::Collection::from(info);
                 ctx.give(&line, || {
-                    format!("{}  {:>5} documents  {:>6} pages  {}", line.id, line.documents, line.pages, line.name)
+                    let documents = count(line.documents, "document", "documents");
+                    format!("{}  {documents:>15}  {:>12}  {}", line.id, count(line.pages, "page", "pages"), line.name)
                 })?;
             }
         }
@@ -134,7 +143,9 @@ pub(super) fn collection(
         CollectionCommand::Examples { file } => {
             let examples = read_examples(&ctx.path(file))?;
             appliance.set_examples(&caller, &examples)?;
-            ctx.give(&json!({"examples": examples.len()}), || format!("{} example questions", examples.len()))?;
+            ctx.give(&json!({"examples": examples.len()}), || {
+                count(examples.len() as u64, "example question", "example questions")
+            })?;
         }
     }
     Ok(Outcome::Done)

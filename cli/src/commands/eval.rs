@@ -4,9 +4,7 @@ mod gold;
 mod metrics;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,8 +29,7 @@ pub(super) fn run(args: &EvalArgs, appliance: &Arc<Appliance>, ctx: &mut Context
     let questions = lines.iter().filter_map(|line| line.asked.as_ref().ok());
     let names = Names::read(appliance, &ctx.caller, args.collection.as_deref(), questions)?;
     let out = args.out.as_ref().map(|out| ctx.path(out));
-    let create = |path: &PathBuf| File::create(path).with_context(|| format!("cannot create {}", path.display()));
-    let mut file = out.as_ref().map(create).transpose()?.map(BufWriter::new);
+    let mut file = out.as_ref().map(|out| ctx.create(out)).transpose()?.map(BufWriter::new);
     let model = args.model.as_deref().map(|model| ctx.model(model));
     let mut examiner = Examiner { args, appliance, names, model, texts: HashMap::new() };
     let (mut tally, mut failed, count) = (Tally::default(), 0, lines.len());

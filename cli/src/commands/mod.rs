@@ -20,7 +20,7 @@ use anyhow::Result;
 use cloister_appliance::{Appliance, Check, Config, Error, doctor_closed as closed_checks};
 use cloister_web::wire;
 
-use crate::args::{AuditCommand, Command, DataCommand, Global, UserCommand};
+use crate::args::{AuditCommand, CollectionCommand, Command, DataCommand, Global, UserCommand};
 use crate::context::{Context, Outcome};
 use crate::{RunEnd, remote};
 
@@ -74,6 +74,16 @@ pub(crate) fn without_installation(command: &DataCommand, ctx: &mut Context<'_>)
     }
 }
 
+/// Whether the command may begin a data directory: those that are a sensible first step.
+pub(crate) fn makes_data(command: &DataCommand) -> bool {
+    matches!(
+        command,
+        DataCommand::Ingest(_)
+            | DataCommand::User(UserCommand::Add { .. })
+            | DataCommand::Collection(CollectionCommand::Add { .. })
+    )
+}
+
 /// Whether the command reads standard input, so that it must be sent along to a server.
 pub(crate) fn reads_stdin(command: &DataCommand) -> bool {
     matches!(command, DataCommand::User(UserCommand::Add { .. } | UserCommand::Password { .. }))
@@ -104,6 +114,6 @@ fn checks(checks: &[Check], ctx: &mut Context<'_>) -> Result<Outcome> {
 type WirePassage = wire::Passage;
 
 /// Opens the socket for commands while a server runs.
-fn listen_for_commands(config: &Config, appliance: &Arc<Appliance>) -> Result<remote::Socket> {
-    remote::listen(&config.data_dir, appliance, config.threads)
+fn listen_for_commands(config: &Config, page: &str, appliance: &Arc<Appliance>) -> Result<remote::Socket> {
+    remote::listen(&config.data_dir, page, appliance, config.threads)
 }

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use cloister_appliance::airgap::models::{Entry, ModelStore, PullProgress, Source, catalogue};
+use cloister_appliance::airgap::models::{Entry, ModelStore, PullProgress, Source, StoredModel, catalogue};
 use cloister_appliance::engine::{ModelInfo, fit};
-use cloister_appliance::{EMBEDDER_DEFAULT, GENERATOR_DEFAULT, list_models, show_model};
+use cloister_appliance::{EMBEDDER_DEFAULT, GENERATOR_DEFAULT, ModelEntry, list_models, show_model};
 use cloister_web::wire;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -16,49 +16,129 @@ use crate::args::{Global, ModelsCommand};
 use crate::context::{Context, Outcome, Usage, given_up};
 use crate::outside;
 
+/// Tokens of context that memory is told for.
+const CONTEXT_USUAL: u32 = 4096;
+
 pub(super) fn run(global: &Global, command: &ModelsCommand, ctx: &mut Context<'_>) -> Result<Outcome> {
     match command {
         ModelsCommand::List => list(global, ctx),
         ModelsCommand::Show { model } => show(global, model, ctx),
         ModelsCommand::Fit { model, context } => fits(global, model, *context, ctx),
         ModelsCommand::Verify { model } => verify(global, model, ctx),
-        ModelsCommand::Pull { models, from, only } => pull(global, models, from, *only, ctx),
+        ModelsCommand::Pull { models, from, only: _ } => pull(global, models, from, ctx),
+        ModelsCommand::Remove { id } => remove(global, id, ctx),
         ModelsCommand::Add { path, id } => add(global, path, id.as_deref(), ctx),
     }
 }
 
 fn list(global: &Global, ctx: &mut Context<'_>) -> Result<Outcome> {
-    for entry in list_models(&outside::config(global)?)? {
-        let line = wire::Model::from(entry);
-        ctx.give(&line, || in_words(&line))?;
+    let (config, store) = (outside::config(global)?, store(global)?);
+    for entry in list_models(&config)? {
+        let line = wire::Model::from(entry.clone());
+        ctx.give(&line, || in_words(&entry, &store))?;
     }
     Ok(Outcome::Done)
 }
 
 fn show(global: &Global, model: &str, ctx: &mut Context<'_>) -> Result<Outcome> {
-    let line = wire::Model::from(show_model(&outside::config(global)?, model)?);
-    ctx.give(&line, || in_words(&line))?;
+    let (entry, store) = (show_model(&outside::config(global)?, model)?, store(global)?);
+    let line = wire::Model::from(entry.clone());
+    let stored = store.list()?.into_iter().find(|stored| stored.id == entry.id);
+    ctx.give(&line, || in_detail(&entry, stored.as_ref(), &store))?;
     Ok(Outcome::Done)
 }
 
-fn in_words(model: &wire::Model) -> String {
-    let memory = model.memory_bytes.map(|bytes| format!(", {} in memory", size(bytes))).unwrap_or_default();
-    let fits = match model.fits {
-        Some(true) => ", fits",
-        Some(false) => ", DOES NOT FIT",
-        None => "",
-    };
+fn store(global: &Global) -> Result<ModelStore> {
+    Ok(ModelStore::new(&std::path::absolute(&global.models)?))
+}
+
+fn in_words(model: &ModelEntry, store: &ModelStore) -> String {
     format!(
-        "{}\n    {} {} {}, {}, context {}, {} on disk{memory}{fits}, {}",
+        "{}\n    {}\n    licence {}, {} on disk, {}\n    {}",
         model.id,
-        model.role,
-        model.architecture,
-        model.quantisation,
+        purpose(model),
         model.licence,
-        model.context,
         size(model.bytes),
-        if model.present { "here" } else { "not here: cloister models pull" }
+        memory(model),
+        whereabouts(model, store)
     )
+}
+
+/// What a model is for, in words.
+fn purpose(model: &ModelEntry) -> String {
+    let purpose = match (model.purpose.as_str(), model.role.as_str()) {
+        ("", "embed") => "finds passages by meaning",
+        ("", _) => "answers questions",
+        (said, _) => said,
+    };
+    let is_default = [GENERATOR_DEFAULT, EMBEDDER_DEFAULT].contains(&model.id.as_str());
+    format!("{purpose}{}", if is_default { " (the default)" } else { "" })
+}
+
+fn memory(model: &ModelEntry) -> String {
+    let Some(bytes) = model.memory_bytes else { return "memory unknown".to_owned() };
+    let context = model.context.min(CONTEXT_USUAL);
+    let verdict = match model.fits {
+        Some(true) => "fits this machine",
+        Some(false) => "DOES NOT FIT the free memory of this machine",
+        None => "this machine does not say whether that fits",
+    };
+    format!("{} of memory at {context} tokens: {verdict}", size(bytes))
+}
+
+fn whereabouts(model: &ModelEntry, store: &ModelStore) -> String {
+    match &model.path {
+        Some(path) => format!("here: {}", path.display()),
+        None => format!("not here; {}", store.remedy(&model.id)),
+    }
+}
+
+/// All that is known of a model, a line each.
+fn in_detail(model: &ModelEntry, stored: Option<&StoredModel>, store: &ModelStore) -> String {
+    let listed = stored.and_then(|stored| stored.entry.as_ref());
+    let record = stored.and_then(|stored| stored.record.as_ref());
+    let mut lines = vec![("id", model.id.clone())];
+    if let Some(listed) = listed {
+        lines.push(("title", listed.title.clone()));
+        lines.push(("made by", listed.publisher.clone()));
+    }
+    lines.push(("for", purpose(model)));
+    lines.push(match listed {
+        Some(listed) => ("licence", format!("{}, {}", listed.licence.name, listed.licence.url)),
+        None => ("licence", model.licence.clone()),
+    });
+    lines.extend([
+        ("architecture", model.architecture.clone()),
+        ("weights", format!("{} of them, stored as {}", model.parameters, model.quantisation)),
+        ("context", format!("{} tokens at most", model.context)),
+        ("on disk", size(model.bytes)),
+        ("memory", memory(model)),
+        ("place", whereabouts(model, store)),
+    ]);
+    lines.extend(record.map(|record| ("came from", record.origin.clone())));
+    let files = listed.map(|listed| &listed.files).or(record.map(|record| &record.files));
+    for file in files.into_iter().flatten() {
+        lines.push(("file", format!("{}, {} bytes, SHA-256 {}", file.path, file.bytes, file.sha256)));
+    }
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:12}  {value}")).collect();
+    lines.join("\n")
+}
+
+fn remove(global: &Global, id: &str, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let store = store(global)?;
+    let origin = store.list()?.into_iter().find(|model| model.id == id).and_then(|model| model.record);
+    let removed = store.remove(id)?;
+    let is_default = [GENERATOR_DEFAULT, EMBEDDER_DEFAULT].contains(&id);
+    ctx.give(&json!({"removed": {"id": id, "folder": removed.folder, "bytes": removed.bytes}}), || {
+        let kept =
+            origin.filter(|record| Path::new(&record.origin).is_absolute() && Path::new(&record.origin).exists());
+        let kept =
+            kept.map(|record| format!("; {}, which it was taken from, stays", record.origin)).unwrap_or_default();
+        let warning =
+            if is_default { "\nIt is a default model: without it questions are not answered in full." } else { "" };
+        format!("deleted {} with all files in it ({}){kept}{warning}", removed.folder.display(), size(removed.bytes))
+    })?;
+    Ok(Outcome::Done)
 }
 
 fn size(bytes: u64) -> String {
@@ -99,13 +179,10 @@ fn verify(global: &Global, model: &str, ctx: &mut Context<'_>) -> Result<Outcome
     Ok(Outcome::Done)
 }
 
-fn pull(global: &Global, models: &[String], from: &[String], only: bool, ctx: &mut Context<'_>) -> Result<Outcome> {
+fn pull(global: &Global, models: &[String], from: &[String], ctx: &mut Context<'_>) -> Result<Outcome> {
     let defaults = [GENERATOR_DEFAULT.to_owned(), EMBEDDER_DEFAULT.to_owned()];
     let wanted = if models.is_empty() { &defaults[..] } else { models };
-    let mut sources: Vec<Source> = from.iter().map(|word| source(word, ctx)).collect();
-    if !only {
-        sources.push(Source::Wheels);
-    }
+    let sources = sources(from, ctx)?;
     let store = ModelStore::new(&std::path::absolute(&global.models)?);
     for id in wanted {
         let entry = entry(id)?;
@@ -141,12 +218,21 @@ fn entry(id: &str) -> Result<&'static Entry> {
         .ok_or_else(|| Usage(format!("no model {id} in the catalogue; there are {}", known())))?)
 }
 
-fn source(word: &str, ctx: &Context<'_>) -> Source {
-    if word.starts_with("http://") || word.starts_with("https://") {
-        Source::Url(word.to_owned())
-    } else {
-        Source::Path(ctx.path(Path::new(word)))
+/// Where to take models from: what was named and nothing besides, or PyPI when nothing was named.
+fn sources(from: &[String], ctx: &Context<'_>) -> Result<Vec<Source>> {
+    if from.is_empty() {
+        return Ok(vec![Source::Wheels]);
     }
+    from.iter().map(|word| source(word, ctx)).collect()
+}
+
+fn source(word: &str, ctx: &Context<'_>) -> Result<Source> {
+    if word.starts_with("http://") || word.starts_with("https://") {
+        return Ok(Source::Url(word.to_owned()));
+    }
+    let path = ctx.path(Path::new(word));
+    anyhow::ensure!(path.exists(), "no file or folder {}: nothing was fetched; look at --from", path.display());
+    Ok(Source::Path(path))
 }
 
 fn bar(bytes: u64, terminal: bool) -> ProgressBar {

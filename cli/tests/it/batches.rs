@@ -47,6 +47,7 @@ fn lines_for_models_that_are_wrong_disturb_no_other() {
     check(home.run(&["generate", "--model", GENERATOR, "--max-tokens", "2", "--prompts", word(&prompts)]), "text");
     let sequences = in_file("tokens.jsonl", json!({"id": 1, "tokens": [1, 2]}), json!({"id": "last", "tokens": [3]}));
     check(home.run(&["score", "--model", GENERATOR, "--sequences", word(&sequences)]), "argmax");
+    home.line(&["collection", "add", "a"]);
     let question = |id: Value| json!({"id": id, "question": "When does the lease end?"});
     let questions = in_file("questions.jsonl", question(json!(1)), question(json!("last")));
     check(home.run(&["ask", "--model", GENERATOR, "--questions", word(&questions)]), "state");

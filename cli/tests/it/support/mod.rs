@@ -85,6 +85,15 @@ impl Home {
         self.run(arguments).done().lines()
     }
 
+    /// What a command that does all of its work says to a person.
+    #[track_caller]
+    pub(crate) fn plain(&self, arguments: &[&str]) -> String {
+        let mut command = binary();
+        command.current_dir(self.path()).arg("--data").arg(self.data()).arg("--models").arg(&self.models);
+        command.args(arguments);
+        Ran::of(command).done().stdout().to_owned()
+    }
+
     /// Runs a command whose one line is asked for.
     pub(crate) fn line(&self, arguments: &[&str]) -> Value {
         let mut lines = self.lines(arguments);
