@@ -18,6 +18,7 @@ use crate::models::LoadedEncoder;
 use crate::{Appliance, Error, Result};
 pub(crate) use embed::heading_line;
 use read::Reading;
+pub(crate) use read::page_out;
 
 /// Workers at most: while one embeds, the other's reader child parses the next file.
 const WORKERS_MAX: usize = 2;

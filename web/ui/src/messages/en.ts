@@ -35,7 +35,7 @@ const OUTCOMES: Record<AnswerState, { title: string; text: string }> = {
   answered: { title: 'Answered from the documents', text: 'Every sentence rests on the marked quotes.' },
   related: {
     title: 'Related text, but no answer',
-    text: 'The documents speak of this, but no passage answers the question. The nearest passages are listed above.',
+    text: 'Passages with related words were found, but none answers the question. The nearest ones are listed above.',
   },
   nothing: {
     title: 'Nothing found',
