@@ -62,7 +62,7 @@ fn in_words(answer: &Answer) -> String {
         "answered" => answer.answer.clone(),
         "related" => "Passages with related words were found, but none answers the question.".to_owned(),
         "unread" => "The pages that could be read do not say; part of the scope could not be read.".to_owned(),
-        _ => "No passage in scope has to do with the question.".to_owned(),
+        _ => "No passage that shares a word with the question was found.".to_owned(),
     };
     for citation in &answer.citations {
         // Writing to a string cannot fail.
@@ -76,7 +76,7 @@ fn in_words(answer: &Answer) -> String {
         let (sentences, them) = if answer.withheld == 1 { ("sentence was", "it") } else { ("sentences were", "them") };
         let _ = write!(text, "\n\n{} {sentences} withheld because no quote supports {them}.", answer.withheld);
     }
-    // What has nothing to do with the question is near to it in no sense that a reader would see.
+    // Passages without any word of the question are near to it in no sense that a reader would see.
     if answer.citations.is_empty() && answer.state != "nothing" {
         text.push('\n');
         for passage in answer.passages.iter().take(3) {

@@ -39,7 +39,7 @@ const OUTCOMES: Record<AnswerState, { title: string; text: string }> = {
   },
   nothing: {
     title: 'Nothing found',
-    text: 'No passage in scope has to do with the question. Try other words, or a wider scope.',
+    text: 'No passage that shares a word with the question was found. Try other words, or a wider scope.',
   },
   unread: {
     title: 'Part of the scope could not be read',
