@@ -100,9 +100,9 @@ pub struct UnreadPage {
 /// What a search or an answer could look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// Documents in the scope.
+    /// Documents in the scope that can be searched.
     pub documents: u64,
-    /// Pages in the scope.
+    /// Pages of theirs that were read, wholly or in part.
     pub pages: u64,
     /// Those that could not be read.
     pub unread: Vec<UnreadPage>,

@@ -47,6 +47,6 @@ pub use event::{FaultCode, IngestError, NO_LANDLOCK, ReadEvent, ReadLimits, Read
 pub use page::{
     Block, BlockKind, PAGE_SEPARATOR, PAGE_SEPARATOR_CHARS, Page, PageOutcome, WordBox, canonical_text, page_starts,
 };
-pub use passages::{CutOptions, Passage, cut};
+pub use passages::{CutOptions, Passage, cut, place_at};
 pub use read::read_in_process;
 pub use reader::{READER_SUBCOMMAND, ReaderCommand, reader_main};

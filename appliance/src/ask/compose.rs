@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use cloister_engine::GenerateOptions;
 
-use super::check::{Quoted, Sifted, Source, sift, slice, units};
+use super::check::{Quoted, Sifted, Source, content_words, same_word, sift, slice, units};
 use super::prompt::{self, Quote};
 use super::reading::{Read, Reader};
 use crate::Result;
@@ -95,6 +95,7 @@ impl Reader<'_> {
         written.sifted = sift(&written.raw, self.question, &sources);
         if written.sifted.text.is_empty()
             && let Some(place) = places.first()
+            && speaks_of(self.question, &slice(&passages[place.passage].text, &place.excerpt), &abouts[0])
         {
             written.verbatim = true;
             let quote = slice(&passages[place.passage].text, &place.sentence);
@@ -127,6 +128,14 @@ impl Reader<'_> {
         self.counts.new += generation.tokens.len();
         Ok((whole_sentences(&generation), first))
     }
+}
+
+/// Whether a text or what it is about has any content word of the question: a quote that has none answers nothing that
+/// anybody could see.
+fn speaks_of(question: &str, text: &str, about: &str) -> bool {
+    let asked = content_words(question);
+    let said = content_words(&format!("{text}\n{about}"));
+    asked.is_empty() || asked.iter().any(|word| said.iter().any(|other| same_word(word, other)))
 }
 
 /// What says of which thing a passage speaks: its document's name and the headings above it.

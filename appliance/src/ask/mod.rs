@@ -16,11 +16,13 @@ use std::time::Instant;
 
 use cloister_engine::CancelFlag;
 use cloister_index::{DocumentId, IndexError};
+use cloister_ingest::place_at;
 use serde_json::json;
 
 pub use types::{Answer, AnswerModel, AnswerState, AskEvent, Citation, Question, Timings};
 
 pub(crate) use crate::worker::heading_line;
+use crate::worker::page_out;
 pub(crate) use readings::Readings;
 pub(crate) use span::Spans;
 pub(crate) use turns::Turns;
@@ -141,18 +143,17 @@ impl Appliance {
             let passage = &passages[quoted.passage];
             let (start, end) = (passage.start + quoted.range.start as u32, passage.start + quoted.range.end as u32);
             let quote = slice(&passage.text, &quoted.range);
-            let (text, boxes) = self.text_as_searched(scope, passage, start, end)?;
+            let Searched { text, boxes, page, place } = self.as_searched(scope, passage, start, end)?;
             if slice(&text, &(start as usize..end as usize)) != quote {
                 return Err(Error::Damaged(format!("a passage of {} is not the text at its place", passage.name)));
             }
-            let page = page_at(&text, passage, start);
             out.push(Citation {
                 marker: index as u32 + 1,
                 document: passage.document.clone(),
                 name: passage.name.clone(),
                 version: Some(passage.version),
                 page,
-                place: passage.place.clone().filter(|_| page == passage.page),
+                place,
                 start,
                 end,
                 quote,
@@ -163,23 +164,23 @@ impl Appliance {
         Ok(out)
     }
 
-    /// The text of a passage's document and the boxes of a span, both of the version that was searched.
-    fn text_as_searched(
-        &self,
-        scope: &Scope,
-        passage: &Passage,
-        start: u32,
-        end: u32,
-    ) -> Result<(String, Vec<PageBox>)> {
+    /// The text of a passage's document and where a span of it stands, both of the version that was searched.
+    fn as_searched(&self, scope: &Scope, passage: &Passage, start: u32, end: u32) -> Result<Searched> {
         let changed = || Error::Changed { name: passage.name.clone() };
         let id = DocumentId::parse(&passage.document)?;
         let text = self.store.text(&scope.visible, &id);
         let boxes = self.store.boxes(&scope.visible, &id, start, end);
+        let page = text.as_ref().map_or(passage.page, |text| page_at(text, passage, start));
+        let stored = self.store.page(&scope.visible, &id, page);
         // Versions only go forward: if it is still this one now, it was this one all the time.
-        match (self.store.document(&scope.visible, &passage.document, None), text, boxes) {
-            (Ok(now), text, boxes) if now.version == passage.version => Ok((text?, boxes?)),
-            (Ok(_) | Err(IndexError::NotFound { .. }), ..) => Err(changed()),
-            (Err(error), ..) => Err(error.into()),
+        match self.store.document(&scope.visible, &passage.document, None) {
+            Ok(now) if now.version == passage.version => {
+                let stored = stored?;
+                let place = place_at(&page_out(stored.page), start.saturating_sub(stored.start));
+                Ok(Searched { text: text?, boxes: boxes?, page, place })
+            }
+            Ok(_) | Err(IndexError::NotFound { .. }) => Err(changed()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -195,6 +196,16 @@ impl Appliance {
         }
         Ok(Some(model))
     }
+}
+
+/// The text of a document and where a span of it stands.
+struct Searched {
+    text: String,
+    boxes: Vec<PageBox>,
+    /// Page where the span begins.
+    page: u32,
+    /// Sheet, slide or paragraph where it begins.
+    place: Option<String>,
 }
 
 /// The page on which an offset of a passage lies: pages are parted by form feeds in the canonical text.

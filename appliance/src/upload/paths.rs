@@ -1,13 +1,13 @@
 //! Taking in files and folders of the machine itself, one result a file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use cloister_index::JobId;
+use cloister_index::{DocumentId, JobId};
 
 use super::{IngestEvent, IngestResult, IngestTotal, UploadOptions, UploadStatus, Uploaded};
 use crate::CancelFlag;
@@ -29,12 +29,15 @@ const AHEAD_MAX: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 struct Found {
+    /// Its number among the files of the call, in the order of which results are told.
+    turn: usize,
     path: PathBuf,
     name: String,
     trouble: Option<String>,
 }
 
 struct Waiting {
+    turn: usize,
     path: PathBuf,
     name: String,
     document: String,
@@ -47,6 +50,10 @@ struct Batch<'a> {
     appliance: &'a Appliance,
     caller: &'a Caller,
     waiting: HashMap<String, Waiting>,
+    /// Documents that have or will have a result.
+    known: HashSet<String>,
+    /// Results that wait for those of files before them.
+    held: BTreeMap<usize, Vec<IngestResult>>,
     total: IngestTotal,
     on_event: &'a mut dyn FnMut(IngestEvent),
     /// Whether helpers of this call do the work, rather than the workers.
@@ -83,14 +90,25 @@ impl Appliance {
             Err(_) => ControlFlow::Break(()),
         };
         self.subscribe(caller, Box::new(sink))?;
-        let mut batch =
-            Batch { appliance: self, caller, waiting: HashMap::new(), total: IngestTotal::default(), on_event, helped };
+        let mut batch = Batch {
+            appliance: self,
+            caller,
+            waiting: HashMap::new(),
+            known: HashSet::new(),
+            held: BTreeMap::new(),
+            total: IngestTotal::default(),
+            on_event,
+            helped,
+        };
         let stop = CancelFlag::new();
         let done = std::thread::scope(|scope| {
             for _ in 0..if helped { self.worker_count() } else { 0 } {
                 scope.spawn(|| self.work(&stop));
             }
             let done = batch.run(collection, files, options, cancel, &events);
+            // What was done is told, even where the rest was broken off.
+            batch.waiting.clear();
+            batch.tell();
             stop.cancel();
             self.hub.ring();
             done
@@ -110,7 +128,8 @@ impl Batch<'_> {
         cancel: &CancelFlag,
         events: &Receiver<JobInfo>,
     ) -> Result<()> {
-        for found in files {
+        for (turn, mut found) in files.into_iter().enumerate() {
+            found.turn = turn;
             self.take_in(collection, found, options)?;
             while self.waiting.len() >= AHEAD_MAX {
                 self.wait(cancel, events)?;
@@ -136,6 +155,7 @@ impl Batch<'_> {
             Err(error @ (Error::Audit(_) | Error::DiskFull(_) | Error::Denied(_))) => return Err(error),
             Err(error) => self.failed(found, &error, begun),
         }
+        self.tell();
         Ok(())
     }
 
@@ -147,7 +167,9 @@ impl Batch<'_> {
             UploadStatus::Unchanged => "unchanged",
             UploadStatus::Duplicate => "duplicate",
         };
-        let waiting = Waiting { path: found.path, name: uploaded.name, document: uploaded.document, status, begun };
+        let Uploaded { name, document, .. } = uploaded;
+        self.known.insert(document.clone());
+        let waiting = Waiting { turn: found.turn, path: found.path, name, document, status, begun };
         match uploaded.job {
             Some(job) if status != "duplicate" => drop(self.waiting.insert(job, waiting)),
             _ => self.finish(waiting, None),
@@ -157,17 +179,20 @@ impl Batch<'_> {
     fn failed(&mut self, found: Found, error: &Error, begun: Instant) {
         let code = if matches!(error, Error::Environment { .. }) { "unreadable" } else { error.code() };
         let fault = Fault { code: code.to_owned(), message: error.to_string() };
-        self.push(IngestResult {
-            file: found.path,
-            name: found.name,
-            document: None,
-            status: "failed",
-            pages: 0,
-            passages: 0,
-            seconds: begun.elapsed().as_secs_f64(),
-            error: Some(fault),
-            gaps: Vec::new(),
-        });
+        self.push(
+            found.turn,
+            IngestResult {
+                file: found.path,
+                name: found.name,
+                document: None,
+                status: "failed",
+                pages: 0,
+                passages: 0,
+                seconds: begun.elapsed().as_secs_f64(),
+                error: Some(fault),
+                gaps: Vec::new(),
+            },
+        );
     }
 
     fn wait(&mut self, cancel: &CancelFlag, events: &Receiver<JobInfo>) -> Result<()> {
@@ -178,6 +203,7 @@ impl Batch<'_> {
             Ok(info) => self.heard(&info),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.look(),
         }
+        self.tell();
         Ok(())
     }
 
@@ -199,8 +225,12 @@ impl Batch<'_> {
             return;
         }
         let Some(parent) = info.parent.as_ref().and_then(|parent| self.waiting.get(parent)) else { return };
-        let (path, name, document) = (parent.path.clone(), info.name.clone(), info.document.clone());
-        let child = Waiting { path, name, document, status: "added", begun: Instant::now() };
+        if self.known.contains(&info.document) {
+            return;
+        }
+        let (turn, path, name, document) = (parent.turn, parent.path.clone(), info.name.clone(), info.document.clone());
+        self.known.insert(document.clone());
+        let child = Waiting { turn, path, name, document, status: "added", begun: Instant::now() };
         self.waiting.insert(info.id.clone(), child);
     }
 
@@ -238,20 +268,63 @@ impl Batch<'_> {
         let gaps = found.as_ref().map(|found| crate::documents::gaps(found.gaps.clone())).unwrap_or_default();
         let fresh = matches!(waiting.status, "added" | "updated");
         let status = if fresh && !gaps.is_empty() { "partial" } else { waiting.status };
-        self.push(IngestResult {
-            file: waiting.path,
-            name: waiting.name,
-            document: Some(waiting.document),
-            status,
-            pages: found.as_ref().map_or(0, |found| found.pages),
-            passages: found.as_ref().map_or(0, |found| found.passages),
-            seconds: waiting.begun.elapsed().as_secs_f64(),
-            error,
-            gaps,
-        });
+        self.attached(&waiting);
+        self.push(
+            waiting.turn,
+            IngestResult {
+                file: waiting.path,
+                name: waiting.name,
+                document: Some(waiting.document),
+                status,
+                pages: found.as_ref().map_or(0, |found| found.pages),
+                passages: found.as_ref().map_or(0, |found| found.passages),
+                seconds: waiting.begun.elapsed().as_secs_f64(),
+                error,
+                gaps,
+            },
+        );
     }
 
-    fn push(&mut self, result: IngestResult) {
+    /// Attachments that were there before are told as well, so that a file gives the same lines each time.
+    fn attached(&mut self, parent: &Waiting) {
+        if parent.status == "duplicate" {
+            return;
+        }
+        let store = &self.appliance.store;
+        let Ok(all) = self.appliance.visible(self.caller) else { return };
+        let Ok(id) = DocumentId::parse(&parent.document) else { return };
+        for child in store.attachments(&all, &id).unwrap_or_default() {
+            let Ok(found) = store.document(&all, child.as_str(), None) else { continue };
+            if !self.known.insert(child.to_string()) {
+                continue;
+            }
+            let error = found.error.map(crate::documents::fault);
+            let waiting = Waiting {
+                turn: parent.turn,
+                path: parent.path.clone(),
+                name: found.name,
+                document: child.to_string(),
+                status: if error.is_some() { "failed" } else { "unchanged" },
+                begun: Instant::now(),
+            };
+            match found.job {
+                Some(job) => drop(self.waiting.insert(job.to_string(), Waiting { status: "added", ..waiting })),
+                None => self.finish(waiting, error),
+            }
+        }
+    }
+
+    /// Tells the results of files before which none is under way, each file before what it carried.
+    fn tell(&mut self) {
+        let first = self.waiting.values().map(|waiting| waiting.turn).min().unwrap_or(usize::MAX);
+        while let Some(entry) = self.held.first_entry().filter(|entry| *entry.key() < first) {
+            let mut results = entry.remove();
+            results.sort_by(|a, b| a.name.cmp(&b.name));
+            results.into_iter().for_each(|result| (self.on_event)(IngestEvent::File(result)));
+        }
+    }
+
+    fn push(&mut self, turn: usize, result: IngestResult) {
         let total = &mut self.total;
         total.files += 1;
         let count = match result.status {
@@ -267,7 +340,7 @@ impl Batch<'_> {
             total.pages += u64::from(result.pages);
             total.passages += u64::from(result.passages);
         }
-        (self.on_event)(IngestEvent::File(result));
+        self.held.entry(turn).or_default().push(result);
     }
 }
 
@@ -285,15 +358,19 @@ fn find_files(paths: &[PathBuf]) -> Result<Vec<Found>> {
             let name =
                 path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
             let trouble = (!path.exists()).then(|| "there is no such file".to_owned());
-            out.push(Found { path: path.clone(), name, trouble });
+            out.push(Found { turn: 0, path: path.clone(), name, trouble });
         }
     }
     Ok(out)
 }
 
 fn walk(root: &Path, folder: &Path, depth: usize, out: &mut Vec<Found>) -> Result<()> {
-    let trouble =
-        |path: &Path, why: String| Found { path: path.to_path_buf(), name: name_in(root, path), trouble: Some(why) };
+    let trouble = |path: &Path, why: String| Found {
+        turn: 0,
+        path: path.to_path_buf(),
+        name: name_in(root, path),
+        trouble: Some(why),
+    };
     if depth > DEPTH_MAX {
         out.push(trouble(folder, format!("more than {DEPTH_MAX} folders within one another")));
         return Ok(());
@@ -319,7 +396,7 @@ fn walk(root: &Path, folder: &Path, depth: usize, out: &mut Vec<Found>) -> Resul
         if kind.is_dir() {
             walk(root, &path, depth + 1, out)?;
         } else if kind.is_file() {
-            out.push(Found { name: name_in(root, &path), path, trouble: None });
+            out.push(Found { turn: 0, name: name_in(root, &path), path, trouble: None });
         }
         if out.len() > FILES_MAX {
             return Err(Error::invalid("paths", format!("hold more than {FILES_MAX} files")));

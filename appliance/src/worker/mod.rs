@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cloister_index::{Actor, Duplicates, Job, NewPassage, Placed, Stage};
+use cloister_index::{Actor, BlobRef, Job, NewPassage, Placed, Stage};
 use cloister_ingest::{CutOptions, Page, Passage, cut};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::models::LoadedEncoder;
 use crate::{Appliance, Error, Result};
 pub(crate) use embed::heading_line;
 use read::Reading;
+pub(crate) use read::page_out;
 
 /// Workers at most: while one embeds, the other's reader child parses the next file.
 const WORKERS_MAX: usize = 2;
@@ -121,7 +122,7 @@ impl Appliance {
         let encoder = self.encoder().ok();
         let passages = passages_of(&pages, encoder.as_deref(), stopped)?;
         // Before the commit: a kill between the two must not lose them, and placing them twice does no harm.
-        self.place_attachments(job, &reading);
+        self.place_attachments(job, &reading)?;
         if passages.is_empty() {
             return Err(read::nothing_to_read(&pages));
         }
@@ -138,6 +139,7 @@ impl Appliance {
         });
         self.journal.append("system", "document.ingest", &job.name, "ok", detail)?;
         self.store.commit_document(&job.id, &passages, &vectors)?;
+        self.drop_attachments(job, &reading);
         Ok(())
     }
 
@@ -150,15 +152,11 @@ impl Appliance {
     }
 
     /// Attachments become documents of their own, named `parent/attachment`. What cannot be placed is recorded.
-    fn place_attachments(&self, job: &Job, reading: &Reading) {
+    fn place_attachments(&self, job: &Job, reading: &Reading) -> Result<()> {
+        self.store.note_attachments(&job.id, reading.attachments.len())?;
         for (name, blob) in &reading.attachments {
             let name = format!("{}/{name}", job.name);
-            let detail = json!({"parent": job.document.as_str(), "sha256": blob.sha256, "bytes": blob.bytes});
-            let placed = self.journal.append("system", "document.upload", &name, "ok", detail).and_then(|_| {
-                let all = self.store.visible(&Actor::Operator)?;
-                Ok(self.store.place(&all, &job.collection, &name, blob, Duplicates::Alias)?)
-            });
-            match placed {
+            match self.place_attachment(job, &name, blob) {
                 Ok(Placed::Added { job: child, .. } | Placed::Updated { job: child, .. }) => {
                     self.hub.adopt(&child, &job.id);
                     self.tell(&child);
@@ -170,6 +168,37 @@ impl Appliance {
                     drop(self.journal.append("system", "document.upload", &name, "failed", detail));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn place_attachment(&self, job: &Job, name: &str, blob: &BlobRef) -> Result<Placed> {
+        let detail = json!({"parent": job.document.as_str(), "sha256": blob.sha256, "bytes": blob.bytes});
+        self.journal.append("system", "document.upload", name, "ok", detail)?;
+        let all = self.store.visible(&Actor::Operator)?;
+        Ok(self.store.place_attachment(&all, &job.document, name, blob)?)
+    }
+
+    /// What an earlier version carried and this one no longer does is removed, unless this one could not be read to its end.
+    fn drop_attachments(&self, job: &Job, reading: &Reading) {
+        if reading.fault.is_some() || reading.gaps > 0 {
+            return;
+        }
+        let kept: Vec<String> = reading.attachments.iter().map(|(name, _)| format!("{}/{name}", job.name)).collect();
+        let Ok(all) = self.store.visible(&Actor::Operator) else { return };
+        for id in self.store.attachments(&all, &job.document).unwrap_or_default() {
+            let Ok(found) = self.store.document(&all, id.as_str(), None) else { continue };
+            if kept.contains(&found.name) {
+                continue;
+            }
+            let detail = json!({"parent": job.document.as_str(), "document": id.as_str(), "sha256": found.sha256});
+            let append =
+                |outcome: &str| self.journal.append("system", "document.remove", &found.name, outcome, detail.clone());
+            let removed = append("ok").and_then(|_| Ok(self.store.remove_document(&all, &id)?));
+            if removed.is_err() {
+                drop(append("failed"));
+            }
+            self.shelf.forget_readings();
         }
     }
 }

@@ -220,7 +220,8 @@ const NEEDS_OCR: &str = "needs OCR: ";
 /// Begins the ledger's reason of a page of which something is missing.
 const READ_IN_PART: &str = "read in part: ";
 
-fn page_out(page: PageInput) -> Page {
+/// A page of the store as the cutter wants it.
+pub(crate) fn page_out(page: PageInput) -> Page {
     let reason = page.reason.unwrap_or_default();
     let after = |prefix| reason.strip_prefix(prefix).unwrap_or(&reason).to_owned();
     let outcome = match page.outcome {

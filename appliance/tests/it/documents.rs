@@ -98,6 +98,70 @@ fn attachments_become_documents_of_their_own() {
     assert!(text.contains("140 cm"), "{text}");
 }
 
+/// Names and states of results.
+fn told(results: &[cloister_appliance::IngestResult]) -> Vec<(&str, &str)> {
+    results.iter().map(|result| (result.name.as_str(), result.status)).collect()
+}
+
+#[test]
+fn an_attachment_lives_and_dies_with_its_mail_whatever_else_has_its_bytes() {
+    let fixture = Fixture::bare();
+    let app = fixture.app();
+    let measures: (&str, &[u8]) = ("depth.txt", b"The pond is 140 cm deep.");
+    let mail = ("mail.eml", MAIL.as_bytes());
+    // Before the mail, and after it in another collection: the order makes no difference.
+    assert_eq!(told(&fixture.ingest("c", &[measures, mail])).len(), 3);
+    fixture.ingest("d", &[mail]);
+    assert_eq!(told(&fixture.ingest("d", &[measures])), [("depth.txt", "added")]);
+    let child = "mail.eml/depth.txt";
+    for collection in ["c", "d"] {
+        app.remove_document(&operator(), "depth.txt", Some(collection)).unwrap();
+        let text = app.document_text(&operator(), child, Some(collection)).unwrap();
+        assert!(text.contains("140 cm"), "{collection}: {text}");
+        let results = fixture.ingest(collection, &[mail]);
+        assert_eq!(told(&results), [("mail.eml", "unchanged"), (child, "unchanged")]);
+        app.remove_document(&operator(), child, Some(collection)).unwrap();
+        let results = fixture.ingest(collection, &[mail]);
+        assert_eq!(told(&results), [("mail.eml", "updated"), (child, "added")], "it is brought back");
+        fixture.ingest(collection, &[measures]);
+        let removed = app.remove_document(&operator(), "mail.eml", Some(collection)).unwrap();
+        assert_eq!(removed.probe_hits, 0);
+        assert!(app.document_text(&operator(), child, Some(collection)).is_err(), "it goes with the mail");
+        assert!(app.document_text(&operator(), "depth.txt", Some(collection)).is_ok(), "and nothing else");
+    }
+}
+
+#[test]
+fn an_attachment_that_the_mail_no_longer_carries_goes() {
+    let fixture = Fixture::bare();
+    fixture.ingest("c", &[("mail.eml", MAIL.as_bytes())]);
+    let other = MAIL.replace("depth.txt", "width.txt").replace("deep", "wide");
+    let results = fixture.ingest("c", &[("mail.eml", other.as_bytes())]);
+    assert_eq!(told(&results), [("mail.eml", "updated"), ("mail.eml/width.txt", "added")]);
+    assert!(fixture.app().document_text(&operator(), "mail.eml/depth.txt", Some("c")).is_err());
+}
+
+#[test]
+fn results_come_in_the_order_of_the_files() {
+    let fixture = Fixture::bare();
+    let names: Vec<String> = (0..12).map(|number| format!("{number:02}.txt")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
+    let folder = fixture.dir.path().join("files");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in &files {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    let mut told = Vec::new();
+    let (options, cancel) = (UploadOptions::default(), cloister_appliance::CancelFlag::new());
+    let mut on_event = |event| {
+        if let cloister_appliance::IngestEvent::File(result) = event {
+            told.push(result.name);
+        }
+    };
+    fixture.app().ingest_paths(&operator(), "c", &[folder], &options, &cancel, &mut on_event).unwrap();
+    assert_eq!(told, names);
+}
+
 #[test]
 fn removal_leaves_nothing_and_a_certificate() {
     let fixture = Fixture::bare();

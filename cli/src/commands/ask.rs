@@ -60,9 +60,9 @@ fn batch(file: &Path, args: &AskArgs, appliance: &Arc<Appliance>, ctx: &mut Cont
 fn in_words(answer: &Answer) -> String {
     let mut text = match answer.state.as_str() {
         "answered" => answer.answer.clone(),
-        "related" => "The documents hold related text, but no answer was found in it.".to_owned(),
+        "related" => "Passages with related words were found, but none answers the question.".to_owned(),
         "unread" => "The pages that could be read do not say; part of the scope could not be read.".to_owned(),
-        _ => "Nothing was found.".to_owned(),
+        _ => "No passage that shares a word with the question was found.".to_owned(),
     };
     for citation in &answer.citations {
         // Writing to a string cannot fail.
@@ -80,10 +80,15 @@ fn in_words(answer: &Answer) -> String {
             if answer.withheld == 1 { "it" } else { "them" }
         );
     }
-    if answer.citations.is_empty() {
+    // Passages without any word of the question are near to it in no sense that a reader would see.
+    if answer.citations.is_empty() && answer.state != "nothing" {
+        text.push('\n');
         for passage in answer.passages.iter().take(3) {
             let _ = write!(text, "\nnearest: {}, page {}", passage.name, passage.page);
         }
+    }
+    if !answer.coverage.unread.is_empty() {
+        text.push('\n');
     }
     for page in &answer.coverage.unread {
         let place = if page.page == 0 { String::new() } else { format!(", page {}", page.page) };

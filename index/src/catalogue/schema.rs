@@ -8,7 +8,7 @@ use crate::IndexError;
 const APPLICATION_ID: i64 = 0x434c_4f49;
 
 /// The text of each migration; its number is its place, from 1.
-const MIGRATIONS: [&str; 2] = [FIRST, GAPS];
+const MIGRATIONS: [&str; 3] = [FIRST, GAPS, ATTACHMENTS];
 
 const FIRST: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -84,6 +84,20 @@ CREATE INDEX outbox_edition ON outbox(edition);
 /// Gaps are counted for every document of a scope, so that they must not be looked for among all pages.
 const GAPS: &str = "
 CREATE INDEX pages_gaps ON pages(version, number) WHERE outcome IN ('partial', 'failed', 'skipped');
+";
+
+/// Attachments live and die with the document that carried them. Those of older catalogues are known by their names alone
+/// (`parent/attachment`); one that has further names stays on its own. `attachments` counts what a version carries.
+const ATTACHMENTS: &str = "
+ALTER TABLE documents ADD COLUMN parent INTEGER REFERENCES documents ON DELETE CASCADE;
+ALTER TABLE versions ADD COLUMN attachments INTEGER;
+CREATE INDEX documents_parent ON documents(parent);
+UPDATE documents SET parent = (
+    SELECT above.document FROM names AS own
+    JOIN names AS above ON above.collection = own.collection
+        AND above.name = rtrim(rtrim(own.name, replace(own.name, '/', '')), '/')
+    WHERE own.document = documents.row AND own.position = 0 AND above.document <> documents.row)
+WHERE NOT EXISTS (SELECT 1 FROM names WHERE document = documents.row AND position > 0);
 ";
 
 /// The schema number that this program writes.

@@ -365,10 +365,12 @@ fn parts(
     Ok(rows.into_iter().map(|row| Part { rows: ONE, row }).collect())
 }
 
-/// Documents and pages of a part.
+/// Documents and pages of a part that can be searched.
 fn sizes_sql(rows: &str) -> String {
     format!(
-        "SELECT count(*), coalesce(sum((SELECT count(*) FROM pages WHERE version = documents.current)), 0)
+        "SELECT count(current), coalesce(sum((SELECT count(*) FROM pages WHERE version = documents.current)
+            - (SELECT count(*) FROM pages WHERE version = documents.current
+                AND outcome IN ('partial', 'failed', 'skipped') AND outcome <> 'partial')), 0)
          FROM documents WHERE {rows}"
     )
 }
@@ -383,13 +385,18 @@ fn gaps_sql(rows: &str) -> String {
     )
 }
 
-/// Documents of a part whose newest version is not the one that is searched.
+/// Documents of a part whose newest version is not the one that is searched; those that hold nothing to read are no gap.
 fn behind_sql(rows: &str) -> String {
     format!(
         "SELECT documents.row, documents.id, names.name, newest, fresh.number, shown.number
          FROM documents JOIN names ON names.document = documents.row AND position = 0
          JOIN versions AS fresh ON fresh.row = newest LEFT JOIN versions AS shown ON shown.row = current
-         WHERE {rows} AND newest IS NOT current ORDER BY documents.row LIMIT {UNREAD_MAX}"
+         WHERE {rows} AND newest IS NOT current
+            AND NOT (current IS NULL AND 'empty' IS (
+                    SELECT CASE stage WHEN 'failed' THEN error_code END FROM jobs
+                    WHERE jobs.version = newest ORDER BY jobs.row DESC LIMIT 1)
+                AND NOT EXISTS(SELECT 1 FROM pages WHERE version = newest AND outcome IN ('partial', 'failed', 'skipped')))
+         ORDER BY documents.row LIMIT {UNREAD_MAX}"
     )
 }
 

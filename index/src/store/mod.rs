@@ -1,5 +1,6 @@
 //! The store: one value, every use.
 
+mod attached;
 mod collections;
 mod commit;
 #[cfg(test)]

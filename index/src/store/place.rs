@@ -9,16 +9,18 @@ use crate::{BlobRef, CollectionId, DocumentId, Duplicates, IndexError, JobId, Le
 const NAME_MAX: usize = 1_000;
 
 /// What one upload works with.
-struct Placing<'a> {
-    store: &'a Store,
-    tx: &'a Transaction<'a>,
-    collection: i64,
-    blob: &'a BlobRef,
-    now: String,
+pub(super) struct Placing<'a> {
+    pub(super) store: &'a Store,
+    pub(super) tx: &'a Transaction<'a>,
+    pub(super) collection: i64,
+    pub(super) blob: &'a BlobRef,
+    /// The document that carries the bytes, where they are an attachment.
+    pub(super) parent: Option<i64>,
+    pub(super) now: String,
 }
 
 /// The newest version of a document.
-struct Newest {
+pub(super) struct Newest {
     document: i64,
     id: DocumentId,
     current: Option<i64>,
@@ -28,7 +30,13 @@ struct Newest {
     bytes: i64,
 }
 
-fn check_name(name: &str) -> Result<(), IndexError> {
+impl Newest {
+    pub(super) fn is(&self, blob: &BlobRef) -> bool {
+        self.sha256 == blob.sha256
+    }
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), IndexError> {
     let detail = if name.is_empty() {
         "it is empty"
     } else if name.chars().count() > NAME_MAX {
@@ -59,7 +67,7 @@ impl Store {
         check_name(name)?;
         self.catalogue.write("enter an upload", |tx| {
             let collection = need(tx, visible, collection, Level::Write)?;
-            let placing = Placing { store: self, tx, collection, blob, now: self.clock.now() };
+            let placing = Placing { store: self, tx, collection, blob, parent: None, now: self.clock.now() };
             placing.place(name, duplicates)
         })
     }
@@ -71,28 +79,34 @@ impl Placing<'_> {
             return self.new_name(name, duplicates);
         };
         let newest = self.newest(document)?;
-        if newest.sha256 == self.blob.sha256 {
+        if newest.is(self.blob) {
             return self.same_bytes(&newest);
         }
         if position == 0 {
             return self.new_version(&newest);
         }
-        self.tx
-            .prepare_cached("DELETE FROM names WHERE collection = ?1 AND name = ?2")?
-            .execute((self.collection, name))?;
+        self.free(name)?;
         Ok(match self.new_name(name, duplicates)? {
             Placed::Added { document, version, job } => Placed::Updated { document, version, job },
             other => other,
         })
     }
 
-    fn named(&self, name: &str) -> Result<Option<(i64, i64)>, IndexError> {
+    /// Takes a further name away from its document.
+    pub(super) fn free(&self, name: &str) -> Result<(), IndexError> {
+        self.tx
+            .prepare_cached("DELETE FROM names WHERE collection = ?1 AND name = ?2")?
+            .execute((self.collection, name))?;
+        Ok(())
+    }
+
+    pub(super) fn named(&self, name: &str) -> Result<Option<(i64, i64)>, IndexError> {
         let mut statement =
             self.tx.prepare_cached("SELECT document, position FROM names WHERE collection = ?1 AND name = ?2")?;
         Ok(statement.query_row((self.collection, name), |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
-    fn newest(&self, document: i64) -> Result<Newest, IndexError> {
+    pub(super) fn newest(&self, document: i64) -> Result<Newest, IndexError> {
         let mut statement = self.tx.prepare_cached(
             "SELECT documents.id, current, versions.row, number, sha256, bytes FROM documents
              JOIN versions ON versions.row = newest WHERE documents.row = ?1",
@@ -110,24 +124,25 @@ impl Placing<'_> {
         })?)
     }
 
-    fn new_name(&self, name: &str, duplicates: Duplicates) -> Result<Placed, IndexError> {
+    pub(super) fn new_name(&self, name: &str, duplicates: Duplicates) -> Result<Placed, IndexError> {
         if duplicates == Duplicates::Alias
             && let Some(first) = self.holder()?
         {
             return self.alias(name, &first);
         }
-        let (document, id) = self.add_document()?;
+        let (document, id) = self.add_document(self.parent)?;
         self.add_name(document, name, 0)?;
         let version = self.add_version(document, 1, &self.blob.sha256, self.blob.bytes as i64)?;
         let job = add_job(self.store, self.tx, version, &self.now)?;
         Ok(Placed::Added { document: id, version: 1, job })
     }
 
-    /// The oldest document of the collection whose newest version has these bytes.
+    /// The oldest document of the collection whose newest version has these bytes; attachments go with their parent and
+    /// therefore stand in for nothing else.
     fn holder(&self) -> Result<Option<Newest>, IndexError> {
         let mut statement = self.tx.prepare_cached(
             "SELECT documents.row FROM versions JOIN documents ON documents.newest = versions.row
-             WHERE sha256 = ?1 AND collection = ?2 ORDER BY documents.row LIMIT 1",
+             WHERE sha256 = ?1 AND collection = ?2 AND parent IS NULL ORDER BY documents.row LIMIT 1",
         )?;
         let row: Option<i64> =
             statement.query_row((&self.blob.sha256, self.collection), |row| row.get(0)).optional()?;
@@ -148,9 +163,14 @@ impl Placing<'_> {
         Ok(Placed::Duplicate { of: first.id.clone(), name: first_name, job })
     }
 
-    fn same_bytes(&self, newest: &Newest) -> Result<Placed, IndexError> {
+    pub(super) fn same_bytes(&self, newest: &Newest) -> Result<Placed, IndexError> {
         let job = unfinished_job(self.tx, newest.version)?;
-        if job.is_some() || newest.current == Some(newest.version) {
+        let whole = newest.current == Some(newest.version);
+        if job.is_none() && whole && super::attached::lacks(self.tx, newest.document, newest.version)? {
+            let job = again(self.store, self.tx, newest.document, &self.now)?;
+            return Ok(Placed::Updated { document: newest.id.clone(), version: newest.number + 1, job });
+        }
+        if job.is_some() || whole {
             return Ok(Placed::Unchanged { document: newest.id.clone(), job });
         }
         self.tx.prepare_cached("DELETE FROM pages WHERE version = ?1")?.execute([newest.version])?;
@@ -163,7 +183,7 @@ impl Placing<'_> {
         })
     }
 
-    fn new_version(&self, newest: &Newest) -> Result<Placed, IndexError> {
+    pub(super) fn new_version(&self, newest: &Newest) -> Result<Placed, IndexError> {
         self.split_further_names(newest)?;
         self.tx
             .prepare_cached(
@@ -183,7 +203,7 @@ impl Placing<'_> {
     }
 
     /// Further names keep the bytes that they were uploaded with.
-    fn split_further_names(&self, newest: &Newest) -> Result<(), IndexError> {
+    pub(super) fn split_further_names(&self, newest: &Newest) -> Result<(), IndexError> {
         let further: i64 = self
             .tx
             .prepare_cached("SELECT count(*) FROM names WHERE document = ?1 AND position > 0")?
@@ -191,7 +211,7 @@ impl Placing<'_> {
         if further == 0 {
             return Ok(());
         }
-        let (document, _) = self.add_document()?;
+        let (document, _) = self.add_document(None)?;
         self.tx
             .prepare_cached(
                 "UPDATE names SET document = ?2, position = position - 1 WHERE document = ?1 AND position > 0",
@@ -210,13 +230,11 @@ impl Placing<'_> {
         Ok(())
     }
 
-    fn add_document(&self) -> Result<(i64, DocumentId), IndexError> {
+    fn add_document(&self, parent: Option<i64>) -> Result<(i64, DocumentId), IndexError> {
         let id = DocumentId::new(&self.store.random);
-        self.tx.prepare_cached("INSERT INTO documents(id, collection, added) VALUES(?1, ?2, ?3)")?.execute((
-            id.as_str(),
-            self.collection,
-            &self.now,
-        ))?;
+        self.tx
+            .prepare_cached("INSERT INTO documents(id, collection, added, parent) VALUES(?1, ?2, ?3, ?4)")?
+            .execute((id.as_str(), self.collection, &self.now, parent))?;
         Ok((self.tx.last_insert_rowid(), id))
     }
 

@@ -18,7 +18,7 @@ struct Traces {
 }
 
 impl Store {
-    /// Removes a document: rows, text, postings, vectors, and the original where nothing else holds it. Needs write.
+    /// Removes a document and its attachments: rows, text, postings, vectors, and the original where nothing else holds it. Needs write.
     ///
     /// When this returns, a search of the files of the data directory for words of the document finds nothing; `probe_hits` counts what
     /// the stores themselves still find. A kill in between loses nothing: the next open goes on.
@@ -37,7 +37,8 @@ impl Store {
     pub fn remove_collection(&self, visible: &Visible, collection: &CollectionId) -> Result<Removed, IndexError> {
         let traces = self.catalogue.write("remove a collection", |tx| {
             let row = need(tx, visible, collection, Level::Manage)?;
-            let mut statement = tx.prepare("SELECT row FROM documents WHERE collection = ?1 ORDER BY row")?;
+            let mut statement =
+                tx.prepare("SELECT row FROM documents WHERE collection = ?1 AND parent IS NULL ORDER BY row")?;
             let documents: Vec<i64> = statement.query_map([row], |row| row.get(0))?.collect::<Result<_, _>>()?;
             let mut traces = Traces::default();
             for document in documents {
@@ -119,8 +120,25 @@ fn count(view: &Connection, sql: &str, row: i64) -> Result<u64, IndexError> {
     Ok(view.prepare_cached(sql)?.query_row([row], |row| row.get::<_, i64>(0))? as u64)
 }
 
-/// Deletes a document's rows and notes what else there is of it.
+/// Deletes the rows of a document and of what it carried, and notes what else there is of them.
 fn erase_rows(tx: &Transaction<'_>, document: i64, traces: &mut Traces) -> Result<(), IndexError> {
+    let mut open = vec![document];
+    let mut all = Vec::new();
+    while let Some(next) = open.pop() {
+        open.extend(super::attached::carried(tx, next)?);
+        all.push(next);
+    }
+    for document in &all {
+        note_traces(tx, *document, traces)?;
+    }
+    // What is carried goes first, so that nothing is deleted by a rule of the schema alone.
+    for document in all.iter().rev() {
+        tx.prepare_cached("DELETE FROM documents WHERE row = ?1")?.execute([document])?;
+    }
+    Ok(())
+}
+
+fn note_traces(tx: &Transaction<'_>, document: i64, traces: &mut Traces) -> Result<(), IndexError> {
     let mut statement = tx.prepare_cached("SELECT name FROM names WHERE document = ?1 ORDER BY position")?;
     for name in statement.query_map([document], |row| row.get(0))? {
         traces.removed.names.push(name?);
@@ -143,7 +161,6 @@ fn erase_rows(tx: &Transaction<'_>, document: i64, traces: &mut Traces) -> Resul
     traces.removed.passages += passages.unwrap_or(0) as u64;
     traces.removed.documents += 1;
     traces.documents.push(document);
-    tx.prepare_cached("DELETE FROM documents WHERE row = ?1")?.execute([document])?;
     Ok(())
 }
 

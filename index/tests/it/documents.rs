@@ -51,7 +51,7 @@ fn a_missing_page_counts_as_an_empty_one() {
         room.store.ledger(&room.all, &id.id).unwrap().into_iter().map(|line| line.outcome).collect();
     assert_eq!(outcomes, vec![PageOutcome::Text, PageOutcome::Failed, PageOutcome::Text]);
     let coverage = room.store.coverage(&room.all, None, &[]).unwrap();
-    assert_eq!((coverage.documents, coverage.pages, coverage.unread.len()), (1, 3, 1));
+    assert_eq!((coverage.documents, coverage.pages, coverage.unread.len()), (1, 2, 1));
 }
 
 #[test]
@@ -255,6 +255,28 @@ fn what_failed_is_tried_again_when_it_is_dropped_again() {
     assert_eq!(room.store.next_job(Duration::MAX).unwrap().unwrap().id, id);
     let unread = room.store.coverage(&room.all, None, &[]).unwrap().unread;
     assert_eq!((unread.len(), unread[0].page), (1, 0));
+}
+
+#[test]
+fn what_holds_no_text_is_no_gap_and_what_was_not_read_is_not_looked_at() {
+    let room = Room::new();
+    let fail = |name: &str, code: &str, picture: bool| {
+        room.place(name, name.as_bytes());
+        let job = room.store.next_job(Duration::MAX).unwrap().unwrap();
+        if picture {
+            room.store.save_page_failure(&job.id, 1, "needs_ocr", "it is a picture").unwrap();
+        }
+        room.store.fail_job(&job.id, code, "it holds no text").unwrap();
+    };
+    fail("empty.txt", "empty", false);
+    let coverage = room.store.coverage(&room.all, None, &[]).unwrap();
+    assert_eq!((coverage.documents, coverage.unread.len()), (0, 0));
+    fail("scan.pdf", "empty", true);
+    fail("locked.pdf", "encrypted", false);
+    room.add("x.txt", &["alpha"]);
+    let coverage = room.store.coverage(&room.all, None, &[]).unwrap();
+    let names: Vec<&str> = coverage.unread.iter().map(|line| line.name.as_str()).collect();
+    assert_eq!((coverage.documents, coverage.pages, names), (1, 1, vec!["scan.pdf", "locked.pdf"]));
 }
 
 #[test]

@@ -65,10 +65,14 @@ fn a_newer_schema_is_refused_by_numbers() {
 fn a_file_of_the_first_schema_is_brought_up_to_date() {
     let dir = filled(12);
     let raw = rusqlite::Connection::open(dir.path().join("catalogue.sqlite")).unwrap();
-    raw.execute_batch("DROP INDEX pages_gaps; PRAGMA user_version = 1").unwrap();
+    raw.execute_batch(
+        "DROP INDEX pages_gaps; DROP INDEX documents_parent; ALTER TABLE documents DROP COLUMN parent;
+        ALTER TABLE versions DROP COLUMN attachments; PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(raw);
     let store = open(dir.path());
-    assert_eq!(store.report().migrated, Some((1, 2)));
+    assert_eq!(store.report().migrated, Some((1, 3)));
     all_there(&store, 12);
 }
 

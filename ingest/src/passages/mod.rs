@@ -250,6 +250,12 @@ fn finish(
     out
 }
 
+/// What more there is to say about the place of a character of a page: the page's own place, or the paragraph for formats
+/// without layout.
+pub fn place_at(page: &Page, at: u32) -> Option<String> {
+    page.place.clone().or_else(|| paragraph(&paragraph_starts(page), at))
+}
+
 /// Where the paragraphs of a page without layout begin, ascending, if it has several blocks; else nothing.
 fn paragraph_starts(page: &Page) -> Vec<u32> {
     if page.width > 0.0 || page.blocks.len() < 2 {

@@ -268,3 +268,20 @@ fn cutting_ends_when_it_is_stopped() {
         assert_eq!(asked.get(), patience + 1, "nobody is asked again once he said yes");
     }
 }
+
+#[test]
+fn a_place_is_that_of_the_character_asked_for() {
+    let block = |start, end| cloister_ingest::Block {
+        kind: cloister_ingest::BlockKind::Paragraph,
+        level: 0,
+        start,
+        end,
+        bounds: Default::default(),
+    };
+    let page = cloister_ingest::Page::flowing(1, "One.\nTwo.".to_owned(), vec![block(0, 4), block(5, 9)]);
+    let place = |at| cloister_ingest::place_at(&page, at).unwrap_or_default();
+    assert_eq!(
+        (place(0), place(5), place(7)),
+        ("paragraph 1".to_owned(), "paragraph 2".to_owned(), "paragraph 2".to_owned())
+    );
+}

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::dates::is_month;
 use super::facts::{Fact, Ground, facts};
 use super::sentences::units;
 use super::words::{is_stop, normal, same, words};
@@ -37,16 +38,22 @@ pub(crate) struct Aligned {
 pub(crate) struct Sought {
     content: Vec<String>,
     facts: Vec<Fact>,
+    /// Whether the sentence has no content words of its own.
+    bare: bool,
 }
 
 impl Sought {
-    /// Reads a sentence. Where it has no content words of its own (`Yes.`), those of the question stand in.
+    /// Reads a sentence. Where it has no content words of its own (`Yes.`, `March 2023.`), those of the question stand in, and
+    /// a place must have one of them: that a date stands somewhere does not make it the one asked for.
     pub(crate) fn new(sentence: &str, question: &str) -> Self {
         let mut content = content_words(sentence);
-        if content.is_empty() {
+        // Months are parts of dates, which are compared as such, in any language.
+        content.retain(|word| !words(sentence).iter().any(|said| normal(said.text) == *word && is_month(said.text)));
+        let bare = content.is_empty();
+        if bare {
             content = content_words(question);
         }
-        Self { content, facts: facts(sentence) }
+        Self { content, facts: facts(sentence), bare }
     }
 
     /// The best place in a passage: of the runs of up to [`UNITS_MAX`] sentences the one that holds most. `hint` is where
@@ -80,7 +87,7 @@ impl Sought {
         let ground = Ground::new([text]);
         let held = self.facts.iter().filter(|fact| ground.holds(fact)).count();
         let all = self.content.len() + 2 * self.facts.len();
-        if all == 0 { 0.0 } else { (found + 2 * held) as f64 / all as f64 }
+        if all == 0 || (self.bare && found == 0) { 0.0 } else { (found + 2 * held) as f64 / all as f64 }
     }
 }
 
@@ -123,6 +130,15 @@ mod tests {
             Some("This Agreement shall be governed by the laws of the State of Delaware."),
         );
         check("The supplier delivers apples to the warehouse.", None);
+    }
+
+    #[test]
+    fn a_bare_date_is_no_answer_where_nothing_else_of_the_question_stands() {
+        let passage = "The term ends on 31 March 2033. Signed at Port Selby on 3 March 2023.";
+        let find =
+            |question| Sought::new("March 2023.", question).find(passage, &(0..0)).map(|found| found.range.start);
+        assert_eq!(find("Wann endet der Mietvertrag?"), None);
+        assert_eq!(find("When was it signed?"), Some(32));
     }
 
     #[test]

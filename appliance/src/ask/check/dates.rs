@@ -74,26 +74,38 @@ fn dotted_german(words: &[Word<'_>], at: usize) -> Option<(Date, usize)> {
 fn day_first(words: &[Word<'_>], at: usize) -> Option<(Date, usize)> {
     let day = day(words[at].text)?;
     let mut next = at + 1;
-    for filler in ["day", "of"] {
+    for filler in ["day", "of", "de"] {
         if words.get(next).is_some_and(|word| normal(word.text) == filler) {
             next += 1;
         }
     }
-    let month = month(words.get(next)?.text)?;
-    let year = words.get(next + 1).and_then(|word| year(word.text));
-    let length = next - at + 1 + usize::from(year.is_some());
-    date(year, &[(month, day)]).map(|date| (date, length))
+    let name = words.get(next)?.text;
+    let (year, length) = year_behind(words, next);
+    let month = month(name).or_else(|| small_month(name, year.is_some()))?;
+    date(year, &[(month, day)]).map(|date| (date, next - at + length))
+}
+
+/// The year that follows a month's name, and how many words the two take (`marzo de 2020` has three).
+fn year_behind(words: &[Word<'_>], at: usize) -> (Option<u32>, usize) {
+    let filler = usize::from(words.get(at + 1).is_some_and(|word| matches!(word.text, "de" | "del")));
+    match words.get(at + 1 + filler).and_then(|word| year(word.text)) {
+        Some(year) => (Some(year), 2 + filler),
+        None => (None, 1),
+    }
 }
 
 /// `January 5, 2020`, `January 5`, `January 2020`.
 fn month_first(words: &[Word<'_>], at: usize) -> Option<(Date, usize)> {
-    let month = month(words[at].text)?;
-    let after = words.get(at + 1);
-    if let Some(year) = after.and_then(|word| year(word.text)) {
-        return Some((Date { year: Some(year), readings: vec![(Some(month), None)] }, 2));
+    let (behind, length) = year_behind(words, at);
+    let name = words[at].text;
+    let month = month(name).or_else(|| small_month(name, true).filter(|_| behind.is_some()))?;
+    if behind.is_some() {
+        return Some((Date { year: behind, readings: vec![(Some(month), None)] }, length));
     }
+    let after = words.get(at + 1);
     let Some(day) = after.and_then(|word| day(word.text)) else {
-        let alone = words[at].text.chars().count() > 3 && normal(words[at].text) != "march";
+        let known = MONTHS.iter().any(|names| names.contains(&normal(name).as_str()));
+        let alone = known && name.chars().count() > 3 && normal(name) != "march";
         return alone.then(|| (Date { year: None, readings: vec![(Some(month), None)] }, 1));
     };
     let year = words.get(at + 2).and_then(|word| year(word.text));
@@ -115,7 +127,8 @@ fn year(token: &str) -> Option<u32> {
 
 fn day(token: &str) -> Option<u32> {
     let lower = token.to_lowercase();
-    let number = ["st", "nd", "rd", "th"].iter().find_map(|ending| lower.strip_suffix(ending)).unwrap_or(&lower);
+    let number =
+        ["st", "nd", "rd", "th", "er", "º", "°"].iter().find_map(|ending| lower.strip_suffix(ending)).unwrap_or(&lower);
     number.parse().ok().filter(|day| number.len() <= 2 && (1..=31).contains(day))
 }
 
@@ -134,11 +147,44 @@ const MONTHS: &[&[&str]] = &[
     &["december", "dec", "dezember"],
 ];
 
+/// The names in French, Spanish, Italian, Dutch and Polish, and their usual abbreviations.
+const FURTHER: &[&[&str]] = &[
+    &["janvier", "janv", "enero", "ene", "gennaio", "gen", "januari", "styczeń", "stycznia", "sty", "jänner"],
+    &["février", "févr", "fév", "febrero", "febbraio", "februari", "luty", "lutego", "lut"],
+    &["mars", "marzo", "maart", "mrt", "marzec", "marca", "mär", "mrz"],
+    &["avril", "avr", "abril", "abr", "aprile", "kwiecień", "kwietnia", "kwi"],
+    &["mayo", "maggio", "mag", "mei", "maj", "maja"],
+    &["juin", "junio", "giugno", "giu", "czerwiec", "czerwca", "cze"],
+    &["juillet", "juil", "julio", "luglio", "lug", "lipiec", "lipca", "lip"],
+    &["août", "aoû", "agosto", "ago", "augustus", "sierpień", "sierpnia", "sie"],
+    &["septembre", "septiembre", "settembre", "set", "wrzesień", "września", "wrz"],
+    &["octobre", "octubre", "ottobre", "ott", "okt", "październik", "października", "paź"],
+    &["novembre", "noviembre", "listopad", "listopada", "lis"],
+    &["décembre", "déc", "diciembre", "dic", "dicembre", "dez", "dec", "grudzień", "grudnia", "gru"],
+];
+
 /// The month a capitalised word names.
 fn month(word: &str) -> Option<u32> {
     if !word.chars().next()?.is_uppercase() {
         return None;
     }
+    named(word)
+}
+
+fn named(word: &str) -> Option<u32> {
     let name = normal(word);
-    MONTHS.iter().position(|names| names.contains(&name.as_str())).map(|index| index as u32 + 1)
+    let of = |months: &[&[&str]]| months.iter().position(|names| names.contains(&name.as_str()));
+    of(MONTHS).or_else(|| of(FURTHER)).map(|index| index as u32 + 1)
+}
+
+/// The month that a word without a capital names, as most languages write it. Short ones need a year beside them, and words
+/// that are also something else in English (`may`, `march`) are none.
+fn small_month(word: &str, with_year: bool) -> Option<u32> {
+    let clear = !matches!(word, "may" | "march" | "set" | "mar" | "jun" | "gen" | "cze" | "lip");
+    named(word).filter(|_| (clear && word.chars().count() > 3) || (with_year && !matches!(word, "may" | "march")))
+}
+
+/// Whether a word names a month, whatever stands beside it.
+pub(crate) fn is_month(word: &str) -> bool {
+    month(word).or_else(|| small_month(word, true)).is_some()
 }

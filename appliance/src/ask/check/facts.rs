@@ -242,6 +242,26 @@ mod tests {
         check("It ends on January 5, 2020.", "expires in January", false);
         check("It may 5 times.", "may 5 times", true);
         check("Es endet am 5. März 2020.", "endet am 05.03.2020", true);
+        for same in [
+            "31. März 2033",
+            "31 mars 2033",
+            "31 de marzo de 2033",
+            "31 marzo 2033",
+            "31 maart 2033",
+            "31 marca 2033",
+            "31 mrt. 2033",
+            "March 31, 2033",
+        ] {
+            check(&format!("It ends on {same}."), "ends on 31 March 2033", true);
+            check(&format!("It ends on {same}."), "ends on 31 March 2023", false);
+            check(&format!("It ends on {same}."), "ends on 3 March 2033", false);
+            check(&format!("It ends on {same}."), "ends on 31 May 2033", false);
+        }
+        check("It ends on le 1er août 2033.", "ends on 1 August 2033", true);
+        check("Im März 2023.", "on 3 March 2023", true);
+        check("Im März 2023.", "on 3 March 2033", false);
+        check("Im März 2023.", "in 2023", false);
+        check("A set of 2 set in 2020.", "2 sets in 2020", true);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::dates::is_month;
+
 /// Sentences longer than this many characters are also cut at semicolons.
 const CLAUSE_CHARS: usize = 240;
 
@@ -69,7 +71,12 @@ fn ends_sentence(chars: &[char], at: usize) -> bool {
     match chars[at] {
         '\n' => line_ends(chars, at),
         '!' | '?' => followed_by_space(chars, at),
-        '.' => followed_by_space(chars, at) && !is_abbreviation(chars, at) && next_starts_sentence(chars, at),
+        '.' => {
+            followed_by_space(chars, at)
+                && !is_abbreviation(chars, at)
+                && !is_day_of_month(chars, at)
+                && next_starts_sentence(chars, at)
+        }
         _ => false,
     }
 }
@@ -106,6 +113,18 @@ fn is_abbreviation(chars: &[char], at: usize) -> bool {
     let word: String = chars[start..at].iter().flat_map(|c| c.to_lowercase()).collect();
     let single_capital = at - start == 1 && chars[start].is_uppercase();
     single_capital || ABBREVIATIONS.binary_search(&word.as_str()).is_ok()
+}
+
+/// `31. März 2033`: the stop behind a day that a month follows ends no sentence.
+fn is_day_of_month(chars: &[char], at: usize) -> bool {
+    let digits = chars[..at].iter().rev().take_while(|c| c.is_ascii_digit()).count();
+    let before = at.checked_sub(digits + 1).map(|index| chars[index]);
+    let apart = before.is_none_or(|c| c.is_whitespace() || matches!(c, '(' | '"' | '\u{201e}'));
+    if !(1..=2).contains(&digits) || !apart || chars.get(at + 1) != Some(&' ') {
+        return false;
+    }
+    let next: String = chars[at + 2..].iter().take_while(|c| c.is_alphabetic()).collect();
+    is_month(&next)
 }
 
 /// A unit that is only a label (`3.`, `3.1.`, `(a)`, `A.`) belongs to the unit after it.
@@ -145,6 +164,8 @@ mod tests {
         check("3. Term. Two years.", &["3. Term.", "Two years."]);
         check("No. 5 is on p. 7 of it.", &["No. 5 is on p. 7 of it."]);
         check("It says so. [1] Then more [2].", &["It says so.", "[1] Then more [2]."]);
+        check("Er endet am 31. März 2033. Dann nicht mehr.", &["Er endet am 31. März 2033.", "Dann nicht mehr."]);
+        check("Es sind 31. Mehr nicht.", &["Es sind 31.", "Mehr nicht."]);
         check("", &[]);
     }
 

@@ -35,11 +35,11 @@ const OUTCOMES: Record<AnswerState, { title: string; text: string }> = {
   answered: { title: 'Answered from the documents', text: 'Every sentence rests on the marked quotes.' },
   related: {
     title: 'Related text, but no answer',
-    text: 'The documents speak of this, but no passage answers the question. The nearest passages are listed above.',
+    text: 'Passages with related words were found, but none answers the question. The nearest ones are listed above.',
   },
   nothing: {
     title: 'Nothing found',
-    text: 'No passage in scope has to do with the question. Try other words, or a wider scope.',
+    text: 'No passage that shares a word with the question was found. Try other words, or a wider scope.',
   },
   unread: {
     title: 'Part of the scope could not be read',
