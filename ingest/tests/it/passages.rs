@@ -276,7 +276,7 @@ fn a_place_is_that_of_the_character_asked_for() {
         level: 0,
         start,
         end,
-        bounds: Default::default(),
+        bounds: None,
     };
     let page = cloister_ingest::Page::flowing(1, "One.\nTwo.".to_owned(), vec![block(0, 4), block(5, 9)]);
     let place = |at| cloister_ingest::place_at(&page, at).unwrap_or_default();
