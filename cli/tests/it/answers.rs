@@ -18,8 +18,8 @@ const ANSWER_KEYS: [&str; 12] = [
     "withheld",
     "id",
 ];
-const CITATION_KEYS: [&str; 10] =
-    ["boxes", "document", "end", "marker", "name", "page", "place", "quote", "start", "verified"];
+const CITATION_KEYS: [&str; 11] =
+    ["boxes", "document", "end", "marker", "name", "page", "place", "quote", "start", "verified", "version"];
 
 fn with_samples(test: &str) -> Option<Home> {
     let home = Home::with_models(test)?;
