@@ -409,6 +409,11 @@ pub(crate) struct EmbedArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
+    /// The ceilings of this machine in this minute: 8-bit products and memory reads (takes 1 GiB of memory)
+    Machine {
+        #[arg(long, default_value_t = 7)]
+        runs: usize,
+    },
     /// Tokens read a second
     Prefill(ModelBench),
     /// Tokens written a second

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use cloister_appliance::engine::kernels::Ceilings;
 use cloister_appliance::engine::{self, Encoder};
 use cloister_appliance::{Appliance, SearchMode, SearchQuery};
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ struct Measured {
 
 pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>) -> Result<Outcome> {
     let measured = match command {
+        BenchCommand::Machine { runs } => return machine(global, *runs, ctx),
         BenchCommand::Prefill(bench) => model(global, bench, None)?,
         BenchCommand::Decode { bench, batch } => model(global, bench, Some(*batch))?,
         BenchCommand::Embed { model, texts, runs } => embed(global, model, texts.as_ref(), *runs, ctx)?,
@@ -36,6 +38,15 @@ pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>
         BenchCommand::Extract { files, runs } => read(files, *runs, ctx)?,
     };
     tell(measured, ctx)
+}
+
+fn machine(global: &Global, runs: usize, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let found = Ceilings::measure(outside::threads(global), runs.max(1)).context("no memory to read through")?;
+    let billions = |rates: Vec<f64>| rates.into_iter().map(|rate| rate / 1e9).collect();
+    let products = billions(found.products_per_second);
+    tell(Measured { what: "products", unit: "billion 8-bit products", per_second: products, more: json!({}) }, ctx)?;
+    let reads = billions(found.bytes_per_second);
+    tell(Measured { what: "memory", unit: "GB read", per_second: reads, more: json!({}) }, ctx)
 }
 
 fn model(global: &Global, args: &ModelBench, batch: Option<usize>) -> Result<Measured> {

@@ -8,6 +8,7 @@ mod activations;
 mod attend;
 mod avx2;
 mod avx512;
+mod ceiling;
 mod dense;
 mod forms;
 pub(crate) mod gemm_f32;
@@ -19,6 +20,7 @@ mod simd;
 
 pub use activations::{Activations, Needs};
 pub(crate) use attend::{AttendScratch, AttendTask, PageView};
+pub use ceiling::Ceilings;
 pub use matmul::{Product, multiply};
 pub(crate) use simd::{Simd, Task};
 
