@@ -10,6 +10,10 @@ use crate::{Error, Result};
 /// What a data directory holds at its top.
 const ENTRIES: [&str; 6] = ["store", "audit", "keys", "model-hashes.json", "cloister.sock", "cloister.address"];
 
+/// Files of which a data directory has at least one from its first moment on: the names above are common words, and a folder of
+/// somebody else's must not be taken for one.
+const PROOFS: [&str; 3] = ["keys/installation.key", "audit/audit.sqlite", "store/catalogue.sqlite"];
+
 /// Rights of group and others.
 const OTHERS: u32 = 0o077;
 
@@ -36,15 +40,15 @@ impl DataFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Missing),
             entries => entries.map_err(|error| Error::io("list", dir, &error))?,
         };
-        let mut found = Self::Empty;
-        for entry in entries.flatten() {
-            if is_ours(&entry.file_name()) {
-                return Ok(Self::Made);
-            }
-            found = Self::Other;
+        if is_data(dir) {
+            return Ok(Self::Made);
         }
-        Ok(found)
+        Ok(if entries.flatten().next().is_none() { Self::Empty } else { Self::Other })
     }
+}
+
+fn is_data(dir: &Path) -> bool {
+    PROOFS.iter().any(|proof| dir.join(proof).is_file())
 }
 
 /// What [`make_private`] did.
@@ -57,9 +61,12 @@ pub struct Tightened {
 }
 
 /// Takes from group and others the rights to a data directory that an older run has made readable. The folder itself is left alone
-/// when it holds other things too; what is Cloister's in it never is.
+/// when it holds other things too; what is Cloister's in it never is. A folder that is no data directory yet stays as it is.
 pub(crate) fn make_private(dir: &Path) -> io::Result<Tightened> {
     let mut done = Tightened::default();
+    if !is_data(dir) {
+        return Ok(done);
+    }
     let mut is_all_ours = true;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -134,12 +141,18 @@ mod tests {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
+    fn proof(path: &Path) {
+        fs::write(path, "").unwrap();
+        open_wide(path, 0o600);
+    }
+
     #[test]
     fn what_an_older_run_left_readable_is_closed() {
         let dir = tempfile::tempdir().unwrap();
         let (blobs, file) = (dir.path().join("store/blobs"), dir.path().join("store/blobs/ab"));
         fs::create_dir_all(&blobs).unwrap();
         fs::write(&file, "secret").unwrap();
+        proof(&dir.path().join("store/catalogue.sqlite"));
         for (path, mode) in [(dir.path(), 0o755), (&dir.path().join("store"), 0o700), (&blobs, 0o755), (&file, 0o644)] {
             open_wide(path, mode);
         }
@@ -156,6 +169,10 @@ mod tests {
         fs::write(&other, "mine").unwrap();
         assert_eq!(DataFolder::at(dir.path()).unwrap(), DataFolder::Other);
         fs::create_dir(&keys).unwrap();
+        open_wide(&keys, 0o755);
+        assert_eq!(make_private(dir.path()).unwrap(), Tightened::default(), "keys of somebody else");
+        assert_eq!((DataFolder::at(dir.path()).unwrap(), mode(&keys)), (DataFolder::Other, 0o755));
+        proof(&keys.join("installation.key"));
         std::os::unix::fs::symlink(&other, keys.join("link")).unwrap();
         for (path, mode) in [(dir.path(), 0o755), (&other, 0o644), (&keys, 0o755)] {
             open_wide(path, mode);

@@ -132,6 +132,19 @@ fn an_attachment_lives_and_dies_with_its_mail_whatever_else_has_its_bytes() {
 }
 
 #[test]
+fn an_attachment_that_cannot_be_read_is_no_lack_of_the_mail() {
+    let fixture = Fixture::bare();
+    let mail =
+        MAIL.replace("depth.txt", "logo.png").replace("The pond is 140 cm deep.", "\u{89}PNG\r\n\u{1a}\n\0\0\0\rIHDR");
+    let first = fixture.ingest("c", &[("mail.eml", mail.as_bytes())]);
+    assert_eq!(told(&first), [("mail.eml", "added"), ("mail.eml/logo.png", "failed")]);
+    let again = fixture.ingest("c", &[("mail.eml", mail.as_bytes())]);
+    assert_eq!(told(&again), [("mail.eml", "unchanged"), ("mail.eml/logo.png", "failed")]);
+    let found = fixture.app().document(&operator(), "mail.eml", Some("c")).unwrap();
+    assert_eq!(found.info.version, 1);
+}
+
+#[test]
 fn an_attachment_that_the_mail_no_longer_carries_goes() {
     let fixture = Fixture::bare();
     fixture.ingest("c", &[("mail.eml", MAIL.as_bytes())]);

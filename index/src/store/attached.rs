@@ -70,13 +70,14 @@ impl Placing<'_> {
     }
 }
 
-/// Whether attachments of a version are not there: fewer than it carries can be read or are about to be. What was read by
-/// a program that did not count them has to be read again once, where its format can carry any.
+/// Whether attachments of a version are not there: fewer than it carries are, not counting those whose reading was cancelled.
+/// One that cannot be read is there, with its reason. What was read by a program that did not count them has to be read
+/// again once, where its format can carry any.
 pub(super) fn lacks(view: &Connection, document: i64, version: i64) -> Result<bool, IndexError> {
     let mut statement = view.prepare_cached(
         "SELECT coalesce(attachments, CASE WHEN format = 'mail' THEN 1000000000 ELSE 0 END) > (
-            SELECT count(*) FROM documents AS own WHERE own.parent = ?1 AND (own.current = own.newest OR EXISTS(
-                SELECT 1 FROM jobs WHERE jobs.version = own.newest AND stage NOT IN ('done', 'failed', 'cancelled'))))
+            SELECT count(*) FROM documents AS own WHERE own.parent = ?1 AND (own.current = own.newest OR NOT EXISTS(
+                SELECT 1 FROM jobs WHERE jobs.version = own.newest AND stage = 'cancelled')))
          FROM versions WHERE row = ?2",
     )?;
     Ok(statement.query_row([document, version], |row| row.get(0))?)
