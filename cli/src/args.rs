@@ -424,6 +424,14 @@ pub(crate) enum BenchCommand {
         #[arg(long, default_value_t = 1)]
         batch: usize,
     },
+    /// Runs measurements one at a time, as standard input asks: the way to take turns with another program
+    Turns {
+        #[arg(long, value_name = "M")]
+        model: String,
+        /// Tokens the longest measurement needs, its depth included
+        #[arg(long, default_value_t = 4_700)]
+        context: u32,
+    },
     /// Texts embedded a second
     Embed {
         #[arg(long, value_name = "M", default_value = "all-minilm-l6-v2")]

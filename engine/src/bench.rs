@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{CancelFlag, EngineError, Generator, TokenId};
+use crate::{CancelFlag, EngineError, Generator, Sequence, TokenId};
 
 /// Tokens a second, run by run.
 #[derive(Debug, Clone)]
@@ -16,14 +16,7 @@ pub struct BenchResult {
 /// # Errors
 /// As [`Generator::prefill`].
 pub fn prefill(model: &Generator, size: usize, depth: usize, runs: usize) -> Result<BenchResult, EngineError> {
-    let tokens = random_tokens(model, depth + size);
-    let cancel = CancelFlag::new();
-    let mut sequence = model.sequence();
-    model.prefill(&mut sequence, &tokens[..depth], &cancel)?;
-    measure(size, runs, || {
-        sequence.truncate(depth);
-        model.prefill(&mut sequence, &tokens[depth..], &cancel)
-    })
+    repeat(Measurement::prefill(model, size, depth)?, runs)
 }
 
 /// Writes `size` tokens one by one after `depth` others, `runs` times, after one run that is not counted.
@@ -45,36 +38,67 @@ pub fn decode_batch(
     batch: usize,
     runs: usize,
 ) -> Result<BenchResult, EngineError> {
-    let tokens = random_tokens(model, depth + size);
-    let cancel = CancelFlag::new();
-    let mut first = model.sequence();
-    model.prefill(&mut first, &tokens[..depth], &cancel)?;
-    let mut sequences = vec![first; batch.max(1)];
-    measure(size * batch.max(1), runs, || {
-        for sequence in &mut sequences {
-            sequence.truncate(depth);
-        }
-        for token in tokens[depth..].chunks(1) {
-            let mut parts: Vec<_> = sequences.iter_mut().map(|sequence| (sequence, token)).collect();
-            model.prefill_many(&mut parts, &cancel)?;
-        }
-        Ok(())
-    })
+    repeat(Measurement::decode(model, size, depth, batch)?, runs)
 }
 
-fn measure(
-    size: usize,
-    runs: usize,
-    mut work: impl FnMut() -> Result<(), EngineError>,
-) -> Result<BenchResult, EngineError> {
-    work()?;
-    let mut per_second = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        let start = Instant::now();
-        work()?;
-        per_second.push(size as f64 / start.elapsed().as_secs_f64());
-    }
+fn repeat(mut measurement: Measurement<'_>, runs: usize) -> Result<BenchResult, EngineError> {
+    measurement.run()?;
+    let per_second = (0..runs).map(|_| measurement.run()).collect::<Result<_, _>>()?;
     Ok(BenchResult { per_second })
+}
+
+/// Something to measure again and again: sequences that stand at their depth, and the tokens that follow.
+#[derive(Debug)]
+pub struct Measurement<'a> {
+    model: &'a Generator,
+    sequences: Vec<Sequence>,
+    tokens: Vec<TokenId>,
+    depth: usize,
+    /// Tokens in a pass and sequence.
+    step: usize,
+}
+
+impl<'a> Measurement<'a> {
+    /// Reading `size` tokens in one go after `depth` others, which are read here.
+    ///
+    /// # Errors
+    /// As [`Generator::prefill`].
+    pub fn prefill(model: &'a Generator, size: usize, depth: usize) -> Result<Self, EngineError> {
+        Self::new(model, size, depth, 1, size)
+    }
+
+    /// Writing `size` tokens, one in a pass, in each of `batch` sequences of `depth` tokens.
+    ///
+    /// # Errors
+    /// As [`Generator::prefill`].
+    pub fn decode(model: &'a Generator, size: usize, depth: usize, batch: usize) -> Result<Self, EngineError> {
+        Self::new(model, size, depth, batch.max(1), 1)
+    }
+
+    fn new(model: &'a Generator, size: usize, depth: usize, batch: usize, step: usize) -> Result<Self, EngineError> {
+        let tokens = random_tokens(model, depth + size);
+        let mut first = model.sequence();
+        model.prefill(&mut first, &tokens[..depth], &CancelFlag::new())?;
+        Ok(Self { model, sequences: vec![first; batch], tokens, depth, step: step.max(1) })
+    }
+
+    /// Computes the tokens once and returns how many a second, those of all sequences together.
+    ///
+    /// # Errors
+    /// As [`Generator::prefill`].
+    pub fn run(&mut self) -> Result<f64, EngineError> {
+        for sequence in &mut self.sequences {
+            sequence.truncate(self.depth);
+        }
+        let cancel = CancelFlag::new();
+        let tokens = &self.tokens[self.depth..];
+        let start = Instant::now();
+        for step in tokens.chunks(self.step) {
+            let mut parts: Vec<_> = self.sequences.iter_mut().map(|sequence| (sequence, step)).collect();
+            self.model.prefill_many(&mut parts, &cancel)?;
+        }
+        Ok((tokens.len() * self.sequences.len()) as f64 / start.elapsed().as_secs_f64())
+    }
 }
 
 /// Valid tokens by a multiplicative congruential generator (Lehmer, modulus 2^31 - 1).

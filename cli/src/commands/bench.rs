@@ -1,11 +1,14 @@
 //! `bench`: speeds on this machine, one line each.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use cloister_appliance::engine::bench::Measurement;
 use cloister_appliance::engine::kernels::Ceilings;
 use cloister_appliance::engine::{self, Encoder};
 use cloister_appliance::{Appliance, SearchMode, SearchQuery};
@@ -33,6 +36,7 @@ pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>
         BenchCommand::Machine { runs } => return machine(global, *runs, ctx),
         BenchCommand::Prefill(bench) => model(global, bench, None)?,
         BenchCommand::Decode { bench, batch } => model(global, bench, Some(*batch))?,
+        BenchCommand::Turns { model, context } => return turns(global, model, *context, ctx),
         BenchCommand::Embed { model, texts, runs } => embed(global, model, texts.as_ref(), *runs, ctx)?,
         BenchCommand::Search(_) => unreachable!("it works on the data directory and is sent another way"),
         BenchCommand::Extract { files, runs } => read(files, *runs, ctx)?,
@@ -59,6 +63,36 @@ fn model(global: &Global, args: &ModelBench, batch: Option<usize>) -> Result<Mea
     };
     let more = json!({"model": args.model, "size": size, "depth": args.depth, "batch": batch});
     Ok(Measured { what, unit: "tokens", per_second: result.per_second, more })
+}
+
+/// A line of standard input for `bench turns`: a name that is new sets a measurement up, and each line runs it once.
+#[derive(Debug, serde::Deserialize)]
+struct Turn {
+    name: String,
+    /// Tokens.
+    size: usize,
+    #[serde(default)]
+    depth: usize,
+    /// Sequences that write; left out where tokens are read.
+    batch: Option<usize>,
+}
+
+fn turns(global: &Global, model: &str, context: u32, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let model = text::generator(global, model, context)?;
+    let mut known = BTreeMap::new();
+    for line in std::io::stdin().lines() {
+        let turn: Turn = serde_json::from_str(&line?).context("a turn is a line {name, size, depth, batch}")?;
+        let measurement = match known.entry(turn.name.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(match turn.batch {
+                None => Measurement::prefill(&model, turn.size, turn.depth)?,
+                Some(batch) => Measurement::decode(&model, turn.size, turn.depth, batch)?,
+            }),
+        };
+        let row = json!({"name": turn.name, "per_second": measurement.run()?});
+        ctx.line(&row)?;
+    }
+    Ok(Outcome::Done)
 }
 
 fn embed(

@@ -68,6 +68,7 @@ mod lanes {
 
         const TILES: usize = 1;
         const QUERIES: usize = 2;
+        const QUARTERS: bool = false;
         const WIDE_IS_SIGNED: bool = true;
 
         #[inline(always)]
@@ -129,6 +130,10 @@ mod lanes {
         #[inline(always)]
         fn shift_ints<const BITS: u32>(self, value: [__m256i; 2]) -> [__m256i; 2] {
             each!(half in value => _mm256_sll_epi32(half, _mm_cvtsi32_si128(BITS as i32)))
+        }
+        #[inline(always)]
+        fn add_ints(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            each!(a in a, b in b => _mm256_add_epi32(a, b))
         }
         #[inline(always)]
         fn sum_ints(self, value: [__m256i; 2]) -> i32 {
@@ -211,6 +216,10 @@ mod lanes {
         #[inline(always)]
         fn fma(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
             each!(a in a, b in b, c in c => _mm256_fmadd_ps(a, b, c))
+        }
+        #[inline(always)]
+        fn times_power_of_two(self, value: [__m256; 2], exponent: f32) -> [__m256; 2] {
+            self.mul(value, self.floats(exponent.exp2()))
         }
         #[inline(always)]
         fn max(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {

@@ -17,9 +17,9 @@ mod lanes {
         _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtepu16_epi32, _mm512_cvtph_ps,
         _mm512_cvtps_epi32, _mm512_cvtsepi32_epi8, _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
         _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_epi32,
-        _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_slli_epi16, _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
-        _mm512_ternarylogic_epi32,
+        _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi8, _mm512_set1_epi32,
+        _mm512_set1_ps, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_storeu_si512,
+        _mm512_sub_ps, _mm512_ternarylogic_epi32,
     };
 
     impl Avx512 {
@@ -62,6 +62,7 @@ mod lanes {
 
         const TILES: usize = 2;
         const QUERIES: usize = 8;
+        const QUARTERS: bool = true;
         const WIDE_IS_SIGNED: bool = false;
 
         #[inline(always)]
@@ -112,6 +113,10 @@ mod lanes {
         #[inline(always)]
         fn shift_ints<const BITS: u32>(self, value: __m512i) -> __m512i {
             lanes!(_mm512_slli_epi32::<BITS>(value))
+        }
+        #[inline(always)]
+        fn add_ints(self, a: __m512i, b: __m512i) -> __m512i {
+            lanes!(_mm512_add_epi32(a, b))
         }
         #[inline(always)]
         fn sum_ints(self, value: __m512i) -> i32 {
@@ -172,6 +177,10 @@ mod lanes {
         #[inline(always)]
         fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
             lanes!(_mm512_fmadd_ps(a, b, c))
+        }
+        #[inline(always)]
+        fn times_power_of_two(self, value: __m512, exponent: f32) -> __m512 {
+            lanes!(_mm512_scalef_ps(value, _mm512_set1_ps(exponent)))
         }
         #[inline(always)]
         fn max(self, a: __m512, b: __m512) -> __m512 {

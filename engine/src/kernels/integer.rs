@@ -6,7 +6,7 @@
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
 
 use super::Simd;
-use super::activations::IntegerStrip;
+use super::activations::{IntegerStrip, StripGroup, quarter};
 use super::forms::{Form, Quants, Scales};
 
 /// 64 bytes on a cache line of their own.
@@ -24,36 +24,43 @@ pub(super) struct Lanes(pub(super) [f32; 16]);
 pub(super) struct Panel {
     /// By group, quad and tile.
     pub(super) lines: Vec<Line>,
-    /// By group, half and tile; without halves by group and tile.
+    /// By group, half and tile; without halves by group and tile. [`Simd::QUARTERS`] sets keep four multiples of each.
     pub(super) scales: Vec<Lanes>,
     /// By group and tile.
     pub(super) biases: Vec<Lanes>,
+    /// Room for the [`offsets`] of a strip.
+    pub(super) offsets: Vec<i32>,
 }
 
 /// Straight from the packed form: for a single strip.
 #[inline(always)]
-pub(super) fn direct<S: Simd, F: Form, const W: usize>(
+pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
     simd: S,
     (quants, scales): (&[u8], &[u8]),
-    strip: &IntegerStrip<'_, W>,
-) -> [S::Floats; W] {
-    let mut result = [simd.floats(0.0); W];
+    strip: &IntegerStrip<'_, W, R>,
+) -> [S::Floats; R] {
+    let mut result = [simd.floats(0.0); R];
     let lines = quants.as_chunks::<64>().0.chunks_exact(F::Quants::LINES);
-    for (group, lines) in lines.enumerate() {
+    for (group, (lines, input)) in lines.zip(strip.groups()).enumerate() {
         let unit = &scales[group / F::Scales::GROUPS * F::Scales::UNIT..][..F::Scales::UNIT];
         let scales = F::Scales::read(simd, unit, group % F::Scales::GROUPS);
         let second = usize::from(F::Scales::HALVES);
-        let mut sums = [start::<S, F, W>(simd, strip, group, 0), start::<S, F, W>(simd, strip, group, second)];
-        let words = &strip.words[group];
-        pair::<S, F, 0, W>(simd, lines, words, &mut sums);
-        pair::<S, F, 1, W>(simd, lines, words, &mut sums);
-        pair::<S, F, 2, W>(simd, lines, words, &mut sums);
-        pair::<S, F, 3, W>(simd, lines, words, &mut sums);
-        for (sums, &half) in sums.iter().zip(&scales.halves).take(1 + second) {
-            scale(simd, sums, half, &strip.scales[group], &mut result);
+        let mut sums = [[simd.ints(0); W]; 2];
+        pair::<S, F, 0, W>(simd, lines, input.words, &mut sums);
+        pair::<S, F, 1, W>(simd, lines, input.words, &mut sums);
+        pair::<S, F, 2, W>(simd, lines, input.words, &mut sums);
+        pair::<S, F, 3, W>(simd, lines, input.words, &mut sums);
+        for half in 0..=second {
+            for row in 0..R {
+                let totals = if F::Scales::HALVES { &input.negative_halves[half] } else { input.negative_totals };
+                let offset = has_offset::<S, F>().then_some(totals[row] << F::OFFSET_LOG2);
+                let sum = join::<S, W, R>(simd, &sums[half], row, offset);
+                let factor = simd.mul(scales.halves[half], simd.floats(input.scales[row]));
+                result[row] = simd.fma(simd.to_floats(sum), factor, result[row]);
+            }
         }
         if F::Scales::BIAS {
-            offset(simd, scales.bias, &strip.sums[group], &mut result);
+            add_bias(simd, scales.bias, input.sums, &mut result);
         }
     }
     result
@@ -80,58 +87,55 @@ fn dot<S: Simd, F: Form>(simd: S, sum: S::Ints, weights: S::Bytes, quad: i32) ->
     if F::Quants::WIDE { simd.dot_wide(sum, weights, quad) } else { simd.dot(sum, weights, quad) }
 }
 
-/// The integer sums of one half (the whole group where halves share a scale) before the first product: what the offset of
-/// the quants takes away.
+/// What the offset of the quants takes away from the integer sums of a strip: by group and half, or by group where halves
+/// share a scale. Empty where nothing is taken away.
 #[inline(always)]
-fn start<S: Simd, F: Form, const W: usize>(
-    simd: S,
-    strip: &IntegerStrip<'_, W>,
-    group: usize,
-    half: usize,
-) -> [S::Ints; W] {
-    let mut sums = [simd.ints(0); W];
-    if F::OFFSET_LOG2 == 0 || F::Quants::WIDE && S::WIDE_IS_SIGNED {
-        return sums;
+pub(super) fn offsets<S: Simd, F: Form, const W: usize, const R: usize>(
+    strip: &IntegerStrip<'_, W, R>,
+    out: &mut Vec<i32>,
+) {
+    out.clear();
+    if !has_offset::<S, F>() {
+        return;
     }
-    let totals = if F::Scales::HALVES { &strip.negative_halves[group][half] } else { &strip.negative_totals[group] };
-    for column in 0..W {
-        sums[column] = shift::<S, F>(simd, simd.ints(totals[column]));
-    }
-    sums
+    let totals = if F::Scales::HALVES {
+        strip.negative_halves.as_flattened().as_flattened()
+    } else {
+        strip.negative_totals.as_flattened()
+    };
+    out.extend(totals.iter().map(|total| total << F::OFFSET_LOG2));
 }
 
-/// Multiplies by the offset.
+/// Whether the kernels of this set see quants that stand for other numbers than themselves.
 #[inline(always)]
-fn shift<S: Simd, F: Form>(simd: S, value: S::Ints) -> S::Ints {
-    match F::OFFSET_LOG2 {
-        3 => simd.shift_ints::<3>(value),
-        4 => simd.shift_ints::<4>(value),
-        5 => simd.shift_ints::<5>(value),
-        7 => simd.shift_ints::<7>(value),
-        _ => value,
-    }
+const fn has_offset<S: Simd, F: Form>() -> bool {
+    F::OFFSET_LOG2 > 0 && !(F::Quants::WIDE && S::WIDE_IS_SIGNED)
 }
 
-/// Scales the integer sums of one half and adds them to the result.
+/// The sum of a row less what the offset takes away. Where a row has two lanes, the first holds the upper eight bits.
 #[inline(always)]
-fn scale<S: Simd, const W: usize>(
+fn join<S: Simd, const W: usize, const R: usize>(
     simd: S,
     sums: &[S::Ints; W],
-    scale: S::Floats,
-    factors: &[f32; W],
-    result: &mut [S::Floats; W],
-) {
-    for column in 0..W {
-        let factor = simd.mul(scale, simd.floats(factors[column]));
-        result[column] = simd.fma(simd.to_floats(sums[column]), factor, result[column]);
+    row: usize,
+    offset: Option<i32>,
+) -> S::Ints {
+    let sum = if W == R {
+        sums[row]
+    } else {
+        simd.add_ints(simd.shift_ints::<8>(sums[row * (W / R)]), sums[row * (W / R) + W / R - 1])
+    };
+    match offset {
+        Some(offset) => simd.add_ints(sum, simd.ints(offset)),
+        None => sum,
     }
 }
 
 /// Adds the bias of one group.
 #[inline(always)]
-fn offset<S: Simd, const W: usize>(simd: S, bias: S::Floats, sums: &[f32; W], result: &mut [S::Floats; W]) {
-    for column in 0..W {
-        result[column] = simd.fma(bias, simd.floats(sums[column]), result[column]);
+fn add_bias<S: Simd, const R: usize>(simd: S, bias: S::Floats, sums: &[f32; R], result: &mut [S::Floats; R]) {
+    for row in 0..R {
+        result[row] = simd.fma(bias, simd.floats(sums[row]), result[row]);
     }
 }
 
@@ -146,8 +150,9 @@ pub(super) fn unpack<S: Simd, F: Form, const T: usize>(
     let halves = 1 + usize::from(F::Scales::HALVES);
     let groups = quants.len() / (64 * F::Quants::LINES);
     panel.lines.resize(groups * 8 * T, Line([0; 64]));
-    panel.scales.resize(groups * halves * T, Lanes([0.0; 16]));
-    panel.biases.resize(if F::Scales::BIAS { groups * T } else { 0 }, Lanes([0.0; 16]));
+    let multiples = if S::QUARTERS { 4 } else { 1 };
+    panel.scales.resize(groups * halves * T * multiples, Lanes([0.0; 16]));
+    panel.biases.resize(groups * T, Lanes([0.0; 16]));
     let lines = quants.as_chunks::<64>().0.chunks_exact(F::Quants::LINES);
     for (group, (lines, out)) in lines.zip(panel.lines.chunks_exact_mut(8 * T)).enumerate() {
         unpack_pair::<S, F, 0, T>(simd, lines, place, out);
@@ -157,7 +162,10 @@ pub(super) fn unpack<S: Simd, F: Form, const T: usize>(
         let unit = &scales[group / F::Scales::GROUPS * F::Scales::UNIT..][..F::Scales::UNIT];
         let scales = F::Scales::read(simd, unit, group % F::Scales::GROUPS);
         for half in 0..halves {
-            simd.store(scales.halves[half], &mut panel.scales[(group * halves + half) * T + place].0);
+            let at = ((group * halves + half) * T + place) * multiples;
+            for (quarter, out) in panel.scales[at..at + multiples].iter_mut().enumerate() {
+                simd.store(simd.mul(scales.halves[half], simd.floats(1.0 + quarter as f32 / 4.0)), &mut out.0);
+            }
         }
         if F::Scales::BIAS {
             simd.store(scales.bias, &mut panel.biases[group * T + place].0);
@@ -177,39 +185,67 @@ fn unpack_pair<S: Simd, F: Form, const J: usize, const T: usize>(
     simd.store_line(high, &mut out[(J + 4) * T + place].0);
 }
 
-/// A panel of `T` tiles against one strip.
+/// A panel of `T` tiles against one strip with its [`offsets`].
 #[inline(always)]
-pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize>(
+pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: usize>(
     simd: S,
     panel: &Panel,
-    strip: &IntegerStrip<'_, W>,
-) -> [[S::Floats; W]; T] {
+    strip: &IntegerStrip<'_, W, R>,
+    offsets: &[i32],
+) -> [[S::Floats; R]; T] {
     let halves = 1 + usize::from(F::Scales::HALVES);
-    let mut result = [[simd.floats(0.0); W]; T];
+    let multiples = if S::QUARTERS { 4 } else { 1 };
+    let mut result = [[simd.floats(0.0); R]; T];
     let lines = panel.lines.as_chunks::<T>().0.as_chunks::<8>().0;
-    let scales = panel.scales.as_chunks::<T>().0;
-    let biases = panel.biases.as_chunks::<T>().0;
-    for (group, (lines, words)) in lines.iter().zip(strip.words).enumerate() {
-        for half in 0..halves {
-            let mut sums = [start::<S, F, W>(simd, strip, group, half); T];
+    let scales = panel.scales.chunks_exact(halves * T * multiples).zip(panel.biases.as_chunks::<T>().0);
+    let mut offsets = offsets.as_chunks::<R>().0.iter();
+    for ((lines, (scales, biases)), input) in lines.iter().zip(scales).zip(strip.groups()) {
+        for (half, scales) in scales.chunks_exact(T * multiples).enumerate() {
+            let offsets = if has_offset::<S, F>() { offsets.next() } else { None };
+            let mut sums = [[simd.ints(0); W]; T];
             for quad in half * 4..8 / (halves - half) {
                 for tile in 0..T {
                     let weights = simd.load_line(&lines[quad][tile].0);
                     for column in 0..W {
-                        sums[tile][column] = dot::<S, F>(simd, sums[tile][column], weights, words[quad][column]);
+                        sums[tile][column] = dot::<S, F>(simd, sums[tile][column], weights, input.words[quad][column]);
                     }
                 }
             }
-            for tile in 0..T {
-                let factor = simd.load(&scales[group * halves + half][tile].0);
-                scale(simd, &sums[tile], factor, &strip.scales[group], &mut result[tile]);
-            }
+            add_scaled::<S, T, W, R>(simd, scales, &input, offsets, &sums, &mut result);
         }
         if F::Scales::BIAS {
             for tile in 0..T {
-                offset(simd, simd.load(&biases[group][tile].0), &strip.sums[group], &mut result[tile]);
+                add_bias(simd, simd.load(&biases[tile].0), input.sums, &mut result[tile]);
             }
         }
     }
     result
+}
+
+/// Scales the integer sums of one half of a group (of the whole group where halves share a scale) and adds them to the result.
+///
+/// The factor is weight scale times input scale. With [`Simd::QUARTERS`] it is read among the multiples of the weight scale
+/// and shifted by the power of two, with the same bits: the units that multiply are busy with the dot products.
+#[inline(always)]
+fn add_scaled<S: Simd, const T: usize, const W: usize, const R: usize>(
+    simd: S,
+    scales: &[Lanes],
+    input: &StripGroup<'_, W, R>,
+    offsets: Option<&[i32; R]>,
+    sums: &[[S::Ints; W]; T],
+    result: &mut [[S::Floats; R]; T],
+) {
+    for row in 0..R {
+        let offset = offsets.map(|offsets| offsets[row]);
+        for tile in 0..T {
+            let sum = simd.to_floats(join::<S, W, R>(simd, &sums[tile], row, offset));
+            let factor = if S::QUARTERS {
+                let multiple = &scales.as_chunks::<4>().0[tile][quarter(input.scales[row])];
+                simd.times_power_of_two(simd.load(&multiple.0), input.exponents[row])
+            } else {
+                simd.mul(simd.load(&scales[tile].0), simd.floats(input.scales[row]))
+            };
+            result[tile][row] = simd.fma(sum, factor, result[tile][row]);
+        }
+    }
 }

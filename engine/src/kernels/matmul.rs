@@ -13,7 +13,10 @@ use std::cell::Cell;
 use std::ops::Range;
 
 /// Pieces of work for each thread when a single strip is multiplied.
-const PIECES_PER_THREAD: usize = 8;
+pub(super) const PIECES_PER_THREAD: usize = 32;
+
+/// Rows of a strip when each takes two lanes.
+const FINE_ROWS: usize = STRIP / 2;
 
 /// One product of a shared input.
 #[derive(Debug)]
@@ -29,11 +32,15 @@ pub struct Product<'a> {
 }
 
 /// A product whose output is shared by the threads.
-struct Shared<'a> {
-    weights: &'a Matrix,
-    bias: Option<&'a [f32]>,
-    out: Disjoint<'a, f32>,
-    accumulate: bool,
+pub(super) struct Shared<'a> {
+    pub(super) weights: &'a Matrix,
+    pub(super) bias: Option<&'a [f32]>,
+    /// Row after row.
+    pub(super) out: Disjoint<'a, f32>,
+    /// Columns of the output, and which of the matrix's rows is the first of them.
+    pub(super) columns: usize,
+    pub(super) first_column: usize,
+    pub(super) accumulate: bool,
 }
 
 /// Multiplies one input with several matrices in one pass over the pool.
@@ -55,6 +62,8 @@ pub fn multiply(pool: &Pool, kernels: Kernels, input: &Activations, products: &m
             weights: product.weights,
             bias: product.bias,
             out: Disjoint::new(product.out),
+            columns: product.weights.rows(),
+            first_column: 0,
             accumulate: product.accumulate,
         })
         .collect();
@@ -72,10 +81,11 @@ pub fn multiply(pool: &Pool, kernels: Kernels, input: &Activations, products: &m
 
 thread_local! {
     /// The unpacked tiles of this thread, kept between calls.
-    static PANEL: Cell<Panel> = const { Cell::new(Panel { lines: Vec::new(), scales: Vec::new(), biases: Vec::new() }) };
+    static PANEL: Cell<Panel> = const { Cell::new(Panel { lines: Vec::new(), scales: Vec::new(), biases: Vec::new(), offsets: Vec::new() }) };
 }
 
-fn multiply_tiles(kernels: Kernels, input: &Activations, product: &Shared<'_>, tiles: Range<usize>) {
+/// Multiplies the input with some tiles of a matrix.
+pub(super) fn multiply_tiles(kernels: Kernels, input: &Activations, product: &Shared<'_>, tiles: Range<usize>) {
     if input.lanes(product.weights.kind()) <= STRIP {
         kernels.run(DirectTask { input, product, tiles });
         return;
@@ -104,26 +114,22 @@ macro_rules! by_type {
     };
 }
 
-/// Calls a block with the width of an input's only strip as a constant.
-macro_rules! by_width {
-    ($width:expr, $W:ident => $body:expr) => {
-        match $width {
-            1 => {
-                const $W: usize = 1;
-                $body
-            }
-            2 => {
-                const $W: usize = 2;
-                $body
-            }
-            4 => {
-                const $W: usize = 4;
-                $body
-            }
-            _ => {
-                const $W: usize = STRIP;
-                $body
-            }
+/// Calls a block with the lanes and rows of an input's only strip as constants.
+macro_rules! by_strip {
+    (@ $lanes:expr, $rows:expr, $W:ident, $R:ident => $body:expr) => {{
+        const $W: usize = $lanes;
+        const $R: usize = $rows;
+        $body
+    }};
+    ($lanes:expr, $copies:expr, $W:ident, $R:ident => $body:expr) => {
+        match (strip_width($lanes), $copies) {
+            (1, _) => by_strip!(@ 1, 1, $W, $R => $body),
+            (2, 1) => by_strip!(@ 2, 2, $W, $R => $body),
+            (4, 1) => by_strip!(@ 4, 4, $W, $R => $body),
+            (_, 1) => by_strip!(@ STRIP, STRIP, $W, $R => $body),
+            (2, _) => by_strip!(@ 2, 1, $W, $R => $body),
+            (4, _) => by_strip!(@ 4, 2, $W, $R => $body),
+            _ => by_strip!(@ STRIP, FINE_ROWS, $W, $R => $body),
         }
     };
 }
@@ -146,22 +152,23 @@ impl Task for DirectTask<'_, '_> {
 
 #[inline(always)]
 fn direct_forms<S: Simd, F: Form>(simd: S, task: &DirectTask<'_, '_>) {
-    by_width!(strip_width(task.input.lanes(task.product.weights.kind())), W => {
-        let strip = task.input.integers::<W>(0);
+    let kind = task.product.weights.kind();
+    by_strip!(task.input.lanes(kind), task.input.lanes_per_row(kind), W, R => {
+        let strip = task.input.integers::<W, R>(0);
         for tile in task.tiles.clone() {
-            let result = integer::direct::<S, F, W>(simd, task.product.weights.tile(tile), &strip);
-            store(simd, task.product, tile, 0, task.input, &result);
+            let result = integer::direct::<S, F, W, R>(simd, task.product.weights.tile(tile), &strip);
+            store(simd, task.product, tile, 0, task.input.rows(), &result);
         }
     });
 }
 
 #[inline(always)]
 fn direct_columns<S: Simd, C: Column>(simd: S, task: &DirectTask<'_, '_>) {
-    by_width!(strip_width(task.input.rows()), W => {
+    by_strip!(task.input.rows(), 1, W, _R => {
         let strip = task.input.floats::<W>(0);
         for tile in task.tiles.clone() {
             let result = dense::direct::<S, C, W>(simd, task.product.weights.tile(tile).0, strip);
-            store(simd, task.product, tile, 0, task.input, &result);
+            store(simd, task.product, tile, 0, task.input.rows(), &result);
         }
     });
 }
@@ -215,12 +222,26 @@ fn panel_forms<S: Simd, F: Form, const T: usize>(simd: S, task: &mut PanelTask<'
             let tile = (first + place).min(task.tiles.end - 1);
             integer::unpack::<S, F, T>(simd, task.product.weights.tile(tile), place, task.panel);
         }
-        for strip in 0..task.input.lanes(task.product.weights.kind()).div_ceil(STRIP) {
-            let view = task.input.integers::<STRIP>(strip);
-            let result = integer::panel::<S, F, T, STRIP>(simd, task.panel, &view);
-            for (tile, result) in (first..task.tiles.end).zip(&result) {
-                store(simd, task.product, tile, strip * STRIP, task.input, result);
-            }
+        if task.input.lanes_per_row(task.product.weights.kind()) == 1 {
+            panel_strips::<S, F, T, STRIP>(simd, task, first);
+        } else {
+            panel_strips::<S, F, T, FINE_ROWS>(simd, task, first);
+        }
+    }
+}
+
+/// The unpacked panel, whose first tile is `first`, against all strips of `R` rows.
+#[inline(always)]
+fn panel_strips<S: Simd, F: Form, const T: usize, const R: usize>(simd: S, task: &mut PanelTask<'_, '_>, first: usize) {
+    let rows = task.input.rows();
+    for strip in 0..rows.div_ceil(R) {
+        let view = task.input.integers::<STRIP, R>(strip);
+        let mut offsets = std::mem::take(&mut task.panel.offsets);
+        integer::offsets::<S, F, STRIP, R>(&view, &mut offsets);
+        let result = integer::panel::<S, F, T, STRIP, R>(simd, task.panel, &view, &offsets);
+        task.panel.offsets = offsets;
+        for (tile, result) in (first..task.tiles.end).zip(&result) {
+            store(simd, task.product, tile, strip * R, rows, result);
         }
     }
 }
@@ -236,29 +257,26 @@ fn panel_columns<S: Simd, C: Column, const T: usize>(simd: S, task: &mut PanelTa
             let view = task.input.floats::<STRIP>(strip);
             let result = dense::panel::<S, T, STRIP>(simd, &task.panel.scales, view);
             for (tile, result) in (first..task.tiles.end).zip(&result) {
-                store(simd, task.product, tile, strip * STRIP, task.input, result);
+                store(simd, task.product, tile, strip * STRIP, task.input.rows(), result);
             }
         }
     }
 }
 
-/// Writes the 16 outputs of `tile` for the rows whose lanes begin with `first_lane`.
+/// Writes the 16 outputs of `tile` for the rows from `first_row` on, as far as the input has so many.
 #[inline(always)]
-fn store<S: Simd, const W: usize>(
+fn store<S: Simd, const R: usize>(
     simd: S,
     product: &Shared<'_>,
     tile: usize,
-    first_lane: usize,
-    input: &Activations,
-    result: &[S::Floats; W],
+    first_row: usize,
+    rows: usize,
+    result: &[S::Floats; R],
 ) {
     let first = tile * TILE_ROWS;
     let width = TILE_ROWS.min(product.weights.rows() - first);
-    let copies = input.lanes_per_row(product.weights.kind());
-    let rows = (first_lane / copies..input.rows()).zip(result.chunks_exact(copies));
-    for (row, lanes) in rows {
-        let value = if copies == 2 { simd.add(lanes[0], lanes[1]) } else { lanes[0] };
-        let start = row * product.weights.rows() + first;
+    for (row, &value) in (first_row..rows).zip(result) {
+        let start = row * product.columns + first - product.first_column;
         // SAFETY: each tile of each product is computed by one call, and the columns of tiles do not overlap.
         let out = unsafe { product.out.part(start..start + width) };
         let bias = product.bias.map(|bias| &bias[first..first + width]);

@@ -11,6 +11,7 @@ mod avx512;
 mod ceiling;
 mod dense;
 mod forms;
+mod gated;
 pub(crate) mod gemm_f32;
 mod integer;
 mod matmul;
@@ -21,6 +22,7 @@ mod simd;
 pub use activations::{Activations, Needs};
 pub(crate) use attend::{AttendScratch, AttendTask, PageView};
 pub use ceiling::Ceilings;
+pub(crate) use gated::{GatedMatrix, can_gate, multiply_gated};
 pub use matmul::{Product, multiply};
 pub(crate) use simd::{Simd, Task};
 

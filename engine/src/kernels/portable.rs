@@ -15,6 +15,7 @@ impl Simd for Portable {
 
     const TILES: usize = 1;
     const QUERIES: usize = 2;
+    const QUARTERS: bool = false;
     const WIDE_IS_SIGNED: bool = false;
 
     #[inline(always)]
@@ -67,6 +68,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn shift_ints<const BITS: u32>(self, value: [i32; 16]) -> [i32; 16] {
         value.map(|lane| lane << BITS)
+    }
+    #[inline(always)]
+    fn add_ints(self, a: [i32; 16], b: [i32; 16]) -> [i32; 16] {
+        from_fn(|lane| a[lane] + b[lane])
     }
     #[inline(always)]
     fn sum_ints(self, value: [i32; 16]) -> i32 {
@@ -124,6 +129,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn fma(self, a: [f32; 16], b: [f32; 16], c: [f32; 16]) -> [f32; 16] {
         from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+    #[inline(always)]
+    fn times_power_of_two(self, value: [f32; 16], exponent: f32) -> [f32; 16] {
+        value.map(|lane| lane * exponent.exp2())
     }
     #[inline(always)]
     fn max(self, a: [f32; 16], b: [f32; 16]) -> [f32; 16] {

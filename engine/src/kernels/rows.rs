@@ -55,20 +55,21 @@ impl Task for SiluGate<'_> {
         let (up, up_rest) = self.up.as_chunks::<16>();
         let (out, out_rest) = self.out.as_chunks_mut::<16>();
         for ((gate, up), out) in gate.iter().zip(up).zip(out) {
-            silu_gate(simd, gate, up, out);
+            simd.store(silu_gate(simd, gate, up), out);
         }
         let mut last = [0.0; 16];
-        silu_gate(simd, &padded(gate_rest, 0.0), &padded(up_rest, 0.0), &mut last);
+        simd.store(silu_gate(simd, &padded(gate_rest, 0.0), &padded(up_rest, 0.0)), &mut last);
         out_rest.copy_from_slice(&last[..out_rest.len()]);
     }
 }
 
+/// Sixteen values of the gated unit.
 #[inline(always)]
-fn silu_gate<S: Simd>(simd: S, gate: &[f32; 16], up: &[f32; 16], out: &mut [f32; 16]) {
+pub(super) fn silu_gate<S: Simd>(simd: S, gate: &[f32; 16], up: &[f32; 16]) -> S::Floats {
     let gate = simd.load(gate);
     let one = simd.floats(1.0);
     let below = simd.add(one, simd.exp(simd.sub(simd.floats(0.0), gate)));
-    simd.store(simd.mul(simd.div(gate, below), simd.load(up)), out);
+    simd.mul(simd.div(gate, below), simd.load(up))
 }
 
 /// Replaces scores by `exp(score - largest)` and returns their sum. Sums run lane by lane, so they depend on the row alone.

@@ -21,6 +21,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     const TILES: usize;
     /// Query rows in a register tile of attention.
     const QUERIES: usize;
+    /// Scales are multiplied by reading multiples and [`Simd::times_power_of_two`] rather than by a product.
+    const QUARTERS: bool;
     /// [`Simd::dot_wide`] takes bytes as if 128 had been subtracted.
     const WIDE_IS_SIGNED: bool;
 
@@ -46,6 +48,7 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Nearest integers, halves to even. Values must lie within the range of `i32`.
     fn to_ints(self, value: Self::Floats) -> Self::Ints;
     fn shift_ints<const BITS: u32>(self, value: Self::Ints) -> Self::Ints;
+    fn add_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
     fn sum_ints(self, value: Self::Ints) -> i32;
     /// Stores the lanes as signed bytes; they must lie between -127 and 127.
     fn store_bytes(self, value: Self::Ints, out: &mut [u8; 16]);
@@ -63,6 +66,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a * b + c`, rounded once.
     fn fma(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// `value` times 2 to the power of `exponent`, a whole number; neither it nor the result may be out of the normal range.
+    fn times_power_of_two(self, value: Self::Floats, exponent: f32) -> Self::Floats;
     /// The larger one; `b` where `a` is no number.
     fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// The smaller one; `b` where `a` is no number.

@@ -4,7 +4,7 @@ use super::Sizes;
 use super::weights::Weights;
 use crate::attention::{Attention, Span};
 use crate::kernels::rows::{RmsNorm, SiluGate};
-use crate::kernels::{Activations, Kernels, Needs, Product, multiply};
+use crate::kernels::{Activations, GatedMatrix, Kernels, Needs, Product, can_gate, multiply, multiply_gated};
 use crate::kv::KvCache;
 use crate::pool::Pool;
 use crate::quant::Matrix;
@@ -31,6 +31,8 @@ pub(crate) struct Workspace {
     attended: Vec<f32>,
     gate: Vec<f32>,
     up: Vec<f32>,
+    /// What the gated part hands to its last matrix.
+    gated: Activations,
     angles: Vec<[f32; 2]>,
 }
 
@@ -103,6 +105,10 @@ impl Linear {
     fn product<'a>(&'a self, out: &'a mut Vec<f32>, rows: usize) -> Product<'a> {
         out.resize(rows * self.weights.rows(), 0.0);
         Product { weights: &self.weights, bias: self.bias.as_deref(), out, accumulate: false }
+    }
+
+    fn gated(&self) -> GatedMatrix<'_> {
+        GatedMatrix { weights: &self.weights, bias: self.bias.as_deref() }
     }
 
     fn addition<'a>(&'a self, out: &'a mut [f32]) -> Product<'a> {
@@ -225,14 +231,20 @@ impl FeedForward {
         let rows = pass.rows();
         pass.normalise(&self.norm, sizes.epsilon, sizes.needs([&self.gate.weights, &self.up.weights]));
         let (work, kernels, inner) = (&mut *pass.work, pass.kernels, sizes.inner);
-        let mut products = [self.gate.product(&mut work.gate, rows), self.up.product(&mut work.up, rows)];
-        multiply(pass.pool, kernels, &work.input, &mut products);
-        let (gate, up) = (&work.gate, &work.up);
-        work.input.fill(pass.pool, kernels, (rows, inner), sizes.needs([&self.down.weights]), |row, out| {
-            let range = row * inner..(row + 1) * inner;
-            kernels.run(SiluGate { gate: &gate[range.clone()], up: &up[range], out });
-        });
-        multiply(pass.pool, kernels, &work.input, &mut [self.down.addition(&mut work.states)]);
+        let needs = sizes.needs([&self.down.weights]);
+        if can_gate(&self.gate.weights, &self.up.weights, &self.down.weights) {
+            let matrices = [self.gate.gated(), self.up.gated()];
+            multiply_gated(pass.pool, kernels, &work.input, matrices, &mut work.gated, needs.fine);
+        } else {
+            let mut products = [self.gate.product(&mut work.gate, rows), self.up.product(&mut work.up, rows)];
+            multiply(pass.pool, kernels, &work.input, &mut products);
+            let (gate, up) = (&work.gate, &work.up);
+            work.gated.fill(pass.pool, kernels, (rows, inner), needs, |row, out| {
+                let range = row * inner..(row + 1) * inner;
+                kernels.run(SiluGate { gate: &gate[range.clone()], up: &up[range], out });
+            });
+        }
+        multiply(pass.pool, kernels, &work.gated, &mut [self.down.addition(&mut work.states)]);
     }
 }
 
