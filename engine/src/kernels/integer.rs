@@ -26,7 +26,7 @@ pub(super) struct Panel {
     pub(super) lines: Vec<Line>,
     /// By group, half and tile; without halves by group and tile.
     pub(super) scales: Vec<Lanes>,
-    /// By group and tile.
+    /// By group and tile; with a bias for each half by group, half and tile.
     pub(super) biases: Vec<Lanes>,
 }
 
@@ -52,8 +52,8 @@ pub(super) fn direct<S: Simd, F: Form, const W: usize>(
         for (sums, &half) in sums.iter().zip(&scales.halves).take(1 + second) {
             scale(simd, sums, half, &strip.scales[group], &mut result);
         }
-        if F::Scales::BIAS {
-            offset(simd, scales.bias, &strip.sums[group], &mut result);
+        for half in 0..F::Scales::BIASES {
+            offset(simd, scales.biases[half], &totals::<F, W>(strip, group, half), &mut result);
         }
     }
     result
@@ -104,6 +104,7 @@ fn start<S: Simd, F: Form, const W: usize>(
 #[inline(always)]
 fn shift<S: Simd, F: Form>(simd: S, value: S::Ints) -> S::Ints {
     match F::OFFSET_LOG2 {
+        2 => simd.shift_ints::<2>(value),
         3 => simd.shift_ints::<3>(value),
         4 => simd.shift_ints::<4>(value),
         5 => simd.shift_ints::<5>(value),
@@ -127,6 +128,15 @@ fn scale<S: Simd, const W: usize>(
     }
 }
 
+/// What the bias of a group, or of one of its halves where each has its own, is multiplied with: scale times sum of the inputs.
+#[inline(always)]
+fn totals<F: Form, const W: usize>(strip: &IntegerStrip<'_, W>, group: usize, half: usize) -> [f32; W] {
+    if F::Scales::BIASES < 2 {
+        return strip.sums[group];
+    }
+    std::array::from_fn(|column| strip.scales[group][column] * -strip.negative_halves[group][half][column] as f32)
+}
+
 /// Adds the bias of one group.
 #[inline(always)]
 fn offset<S: Simd, const W: usize>(simd: S, bias: S::Floats, sums: &[f32; W], result: &mut [S::Floats; W]) {
@@ -147,7 +157,7 @@ pub(super) fn unpack<S: Simd, F: Form, const T: usize>(
     let groups = quants.len() / (64 * F::Quants::LINES);
     panel.lines.resize(groups * 8 * T, Line([0; 64]));
     panel.scales.resize(groups * halves * T, Lanes([0.0; 16]));
-    panel.biases.resize(if F::Scales::BIAS { groups * T } else { 0 }, Lanes([0.0; 16]));
+    panel.biases.resize(groups * F::Scales::BIASES * T, Lanes([0.0; 16]));
     let lines = quants.as_chunks::<64>().0.chunks_exact(F::Quants::LINES);
     for (group, (lines, out)) in lines.zip(panel.lines.chunks_exact_mut(8 * T)).enumerate() {
         unpack_pair::<S, F, 0, T>(simd, lines, place, out);
@@ -159,8 +169,8 @@ pub(super) fn unpack<S: Simd, F: Form, const T: usize>(
         for half in 0..halves {
             simd.store(scales.halves[half], &mut panel.scales[(group * halves + half) * T + place].0);
         }
-        if F::Scales::BIAS {
-            simd.store(scales.bias, &mut panel.biases[group * T + place].0);
+        for half in 0..F::Scales::BIASES {
+            simd.store(scales.biases[half], &mut panel.biases[(group * F::Scales::BIASES + half) * T + place].0);
         }
     }
 }
@@ -205,9 +215,11 @@ pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize>(
                 scale(simd, &sums[tile], factor, &strip.scales[group], &mut result[tile]);
             }
         }
-        if F::Scales::BIAS {
+        for half in 0..F::Scales::BIASES {
+            let totals = totals::<F, W>(strip, group, half);
             for tile in 0..T {
-                offset(simd, simd.load(&biases[group][tile].0), &strip.sums[group], &mut result[tile]);
+                let bias = simd.load(&biases[group * F::Scales::BIASES + half][tile].0);
+                offset(simd, bias, &totals, &mut result[tile]);
             }
         }
     }
