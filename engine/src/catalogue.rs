@@ -253,7 +253,7 @@ fn inspect_folder(folder: &Path) -> Result<ModelInfo, EngineError> {
         feed_forward_length: config.inner as u32,
         heads: config.heads as u32,
         weights_bytes: tensors.values().map(|info| (info.data_offsets.1 - info.data_offsets.0) as u64).sum(),
-        packed_bytes: tensors.values().map(|info| elements(&info)).fold(0, u64::saturating_add).saturating_mul(4),
+        packed_bytes: tensors.values().map(elements).fold(0, u64::saturating_add).saturating_mul(4),
     })
 }
 

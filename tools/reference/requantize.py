@@ -4,8 +4,8 @@
 
 TYPE is a name such as Q2_K, IQ4_XS or MXFP4. Matrices whose rows are no whole number of its blocks take the type of `--rest`
 (Q8_0), and the token embedding and the output matrix that of `--embedding` (TYPE). Vectors stay 32-bit floats. With `--layers`
-only the first N layers are taken, for a quicker comparison of programs. The source may be of any type; 32-bit floats (expand_f32.py) lose the least. Needs the PyPI packages `gguf` and `llama-cpp-python`, whose
-library quantises.
+only the first N layers are taken, for a quicker comparison of programs. The source may be of any type; 32-bit floats
+(expand_f32.py) lose the least. Needs the PyPI packages `gguf` and `llama-cpp-python`, whose library quantises.
 """
 
 import argparse

@@ -78,8 +78,12 @@ fn quant_bytes(kind: WeightType) -> usize {
     LINE * match kind {
         WeightType::Q2_K => 2,
         WeightType::Q3_K => 3,
-        WeightType::Q4_0 | WeightType::Q4_1 | WeightType::Q4_K => 4,
-        WeightType::IQ4_NL | WeightType::IQ4_XS | WeightType::MXFP4 => 4,
+        WeightType::Q4_0
+        | WeightType::Q4_1
+        | WeightType::Q4_K
+        | WeightType::IQ4_NL
+        | WeightType::IQ4_XS
+        | WeightType::MXFP4 => 4,
         WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q5_K => 5,
         WeightType::Q6_K => 6,
         WeightType::Q8_0 => 8,

@@ -56,8 +56,7 @@ pub(crate) fn set_scales(kind: WeightType, bytes: &mut [u8], scale: &mut dyn FnM
         WeightType::Q2_K => &[80, 82],
         WeightType::Q3_K => &[108],
         WeightType::Q6_K => &[208],
-        WeightType::MXFP4 => &[],
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 => &[],
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 | WeightType::MXFP4 => &[],
     };
     for block in bytes.chunks_exact_mut(kind.block_bytes()) {
         if kind == WeightType::MXFP4 {
