@@ -12,9 +12,11 @@ import gguf
 import numpy as np
 
 BLOCKS = 2
+EXPONENTS = [0, 1, 2, 120, 127, 252]  # of MXFP4: scales that are no normal numbers, usual ones, the largest
 HALVES = {  # where a block holds half floats, which must be sensible numbers
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
     "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "F16": [0], "BF16": [], "F32": [],
+    "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [],
 }
 
 
@@ -37,6 +39,9 @@ def main():
         values, size = gguf.GGML_QUANT_SIZES[quant]
         count = BLOCKS if values > 1 else 8
         data = b"".join(block(kind, size, random) for _ in range(count))
+        if kind == "MXFP4":
+            data = b"".join(bytes([exponent]) + block(kind, size, random)[1:] for exponent in EXPONENTS)
+            count = len(EXPONENTS)
         array = np.frombuffer(data, dtype=np.uint8)
         if kind == "F32":
             result = array.view(np.float32)

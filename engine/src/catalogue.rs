@@ -8,8 +8,9 @@ use safetensors::tensor::TensorInfo;
 
 use crate::EngineError;
 use crate::encoders::{BertConfig, read_bounded};
-use crate::gguf::GgufFile;
+use crate::gguf::{GgufFile, TensorView};
 use crate::mmap::FileBytes;
+use crate::quant::{WeightType, packed_bytes};
 
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct ModelInfo {
     pub heads: u32,
     /// Bytes of the weights as stored.
     pub weights_bytes: u64,
+    /// Bytes of the weights as they are held in memory while the model runs.
+    pub packed_bytes: u64,
 }
 
 /// Memory that a model takes while it runs.
@@ -117,13 +120,18 @@ impl ModelInfo {
         let head_dim = u64::from(number("attention.key_length")?.unwrap_or(embedding_length / heads));
         let value_dim = u64::from(number("attention.value_length")?.unwrap_or(embedding_length / heads));
         let stored = head_dim.next_multiple_of(16).saturating_add(value_dim.next_multiple_of(16));
-        let weights_bytes = file.tensors().map(|tensor| tensor.bytes.len() as u64).sum();
+        let role = if architecture.contains("bert") { ModelRole::Embed } else { ModelRole::Generate };
+        let parameters = file.tensors().map(|tensor| tensor.elements()).fold(0, u64::saturating_add);
         Ok(Self {
-            role: if architecture.contains("bert") { ModelRole::Embed } else { ModelRole::Generate },
+            packed_bytes: match role {
+                ModelRole::Generate => file.tensors().map(|tensor| held_bytes(&tensor)).fold(0, u64::saturating_add),
+                ModelRole::Embed => parameters.saturating_mul(4),
+            },
+            role,
             quantisation: quantisation(file)?,
             name: file.text("general.name")?.unwrap_or(file.label()).to_owned(),
             licence: file.text("general.license")?.map(str::to_owned),
-            parameters: file.tensors().map(|tensor| tensor.elements()).fold(0, u64::saturating_add),
+            parameters,
             context_length: require("context_length", u32::MAX)?,
             embedding_length,
             layers,
@@ -132,30 +140,46 @@ impl ModelInfo {
             kv_bytes_per_token: u64::from(layers).saturating_mul(key_heads).saturating_mul(stored).saturating_mul(2),
             feed_forward_length: number("feed_forward_length")?.unwrap_or(embedding_length.saturating_mul(4)),
             heads,
-            weights_bytes,
+            weights_bytes: file.tensors().map(|tensor| tensor.bytes.len() as u64).sum(),
             architecture,
         })
     }
 
-    /// Memory with a context of that many tokens: weights as packed at load (up to 1/32 larger than in the file), keys
-    /// and values as half floats in pages of 64 tokens, and the activations of one pass, logits and tokenizer tables.
+    /// Bits that a weight takes on disk, on average.
+    pub fn bits_per_weight(&self) -> f64 {
+        self.weights_bytes as f64 * 8.0 / self.parameters.max(1) as f64
+    }
+
+    /// Memory with a context of that many tokens: weights as packed at load (an encoder's as 32-bit floats), keys and values as half floats in pages of 64 tokens, and the activations of one pass, logits and tokenizer tables.
     pub fn memory(&self, context_tokens: u32) -> MemoryNeed {
         let inner = 8 * u64::from(self.embedding_length) + 4 * u64::from(self.feed_forward_length);
         let activations = PASS_TOKENS.saturating_mul(inner).saturating_mul(4);
         let vocabulary = u64::from(self.vocabulary).saturating_mul(TOKENIZER_BYTES_PER_TOKEN + 16);
-        let (weights_bytes, work_bytes) = match self.role {
-            ModelRole::Generate => (self.weights_bytes + self.weights_bytes / 32, activations + vocabulary),
-            // An encoder keeps its weights as 32-bit floats and computes batches on each thread.
-            ModelRole::Embed => (self.parameters.saturating_mul(4), activations.saturating_mul(4) + vocabulary),
+        let work_bytes = match self.role {
+            ModelRole::Generate => activations + vocabulary,
+            // An encoder computes batches on each thread.
+            ModelRole::Embed => activations.saturating_mul(4) + vocabulary,
         };
         let tokens = u64::from(context_tokens).next_multiple_of(64);
-        MemoryNeed { weights_bytes, kv_bytes: self.kv_bytes_per_token.saturating_mul(tokens), work_bytes }
+        let kv_bytes = self.kv_bytes_per_token.saturating_mul(tokens);
+        MemoryNeed { weights_bytes: self.packed_bytes, kv_bytes, work_bytes }
     }
+}
+
+/// What a decoder's tensor takes in memory: a vector is held as 32-bit floats, a matrix packed.
+fn held_bytes(tensor: &TensorView<'_>) -> u64 {
+    let rows = tensor.rows() as u64;
+    if rows == 1 {
+        return tensor.elements().saturating_mul(4);
+    }
+    // A type that cannot be run is counted as it is stored.
+    WeightType::from_ggml(tensor.kind.id())
+        .map_or(tensor.bytes.len() as u64, |kind| packed_bytes(kind, rows, tensor.dims[0]).unwrap_or(u64::MAX))
 }
 
 /// The name of the file's mixture of types, or the type that most of its bytes have.
 fn quantisation(file: &GgufFile) -> Result<String, EngineError> {
-    const NAMES: [(u32, &str); 18] = [
+    const NAMES: [(u32, &str); 36] = [
         (0, "F32"),
         (1, "F16"),
         (2, "Q4_0"),
@@ -172,8 +196,26 @@ fn quantisation(file: &GgufFile) -> Result<String, EngineError> {
         (16, "Q5_K_S"),
         (17, "Q5_K_M"),
         (18, "Q6_K"),
+        (19, "IQ2_XXS"),
+        (20, "IQ2_XS"),
+        (21, "Q2_K_S"),
+        (22, "IQ3_XS"),
+        (23, "IQ3_XXS"),
+        (24, "IQ1_S"),
+        (25, "IQ4_NL"),
+        (26, "IQ3_S"),
+        (27, "IQ3_M"),
+        (28, "IQ2_S"),
+        (29, "IQ2_M"),
+        (30, "IQ4_XS"),
+        (31, "IQ1_M"),
         (32, "BF16"),
+        (36, "TQ1_0"),
+        (37, "TQ2_0"),
         (38, "MXFP4"),
+        (39, "NVFP4"),
+        (40, "Q1_0"),
+        (41, "Q2_0"),
     ];
     let file_type = file.u32("general.file_type")?;
     if let Some((_, name)) = NAMES.iter().find(|(id, _)| Some(*id) == file_type) {
@@ -211,6 +253,7 @@ fn inspect_folder(folder: &Path) -> Result<ModelInfo, EngineError> {
         feed_forward_length: config.inner as u32,
         heads: config.heads as u32,
         weights_bytes: tensors.values().map(|info| (info.data_offsets.1 - info.data_offsets.0) as u64).sum(),
+        packed_bytes: tensors.values().map(elements).fold(0, u64::saturating_add).saturating_mul(4),
     })
 }
 

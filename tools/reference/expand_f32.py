@@ -11,15 +11,16 @@ import gguf
 import numpy as np
 
 
-def copy_metadata(reader, writer):
+def copy_metadata(reader, writer, file_type, replaced=None):
     skip = {"GGUF.version", "GGUF.tensor_count", "GGUF.kv_count", "general.architecture", "general.file_type"}
     for name, field in reader.fields.items():
         if name in skip:
             continue
         kind = field.types[0]
         inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(name, field.contents(), kind, sub_type=inner)
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+        value = (replaced or {}).get(name, field.contents())
+        writer.add_key_value(name, value, kind, sub_type=inner)
+    writer.add_file_type(file_type)
 
 
 def main():
@@ -27,7 +28,7 @@ def main():
         sys.exit(__doc__)
     reader = gguf.GGUFReader(sys.argv[1])
     writer = gguf.GGUFWriter(sys.argv[2], reader.fields["general.architecture"].contents())
-    copy_metadata(reader, writer)
+    copy_metadata(reader, writer, gguf.LlamaFileType.ALL_F32)
     shapes = [tuple(int(n) for n in reversed(tensor.shape)) for tensor in reader.tensors]
     for tensor, shape in zip(reader.tensors, shapes):
         writer.add_tensor_info(tensor.name, shape, np.dtype(np.float32), int(np.prod(shape)) * 4)

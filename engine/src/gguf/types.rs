@@ -37,12 +37,15 @@ pub enum TensorType {
     TQ1_0,
     TQ2_0,
     MXFP4,
+    NVFP4,
+    Q1_0,
+    Q2_0,
 }
 
 use TensorType as T;
 
 /// (number in the file, type, name, values of a block, bytes of a block).
-const TABLE: [(u32, T, &str, usize, usize); 32] = [
+const TABLE: [(u32, T, &str, usize, usize); 35] = [
     (0, T::F32, "F32", 1, 4),
     (1, T::F16, "F16", 1, 2),
     (2, T::Q4_0, "Q4_0", 32, 18),
@@ -75,6 +78,9 @@ const TABLE: [(u32, T, &str, usize, usize); 32] = [
     (34, T::TQ1_0, "TQ1_0", 256, 54),
     (35, T::TQ2_0, "TQ2_0", 256, 66),
     (39, T::MXFP4, "MXFP4", 32, 17),
+    (40, T::NVFP4, "NVFP4", 64, 36),
+    (41, T::Q1_0, "Q1_0", 128, 18),
+    (42, T::Q2_0, "Q2_0", 64, 18),
 ];
 
 impl TensorType {

@@ -26,7 +26,7 @@ pub(super) struct Panel {
     pub(super) lines: Vec<Line>,
     /// By group, half and tile; without halves by group and tile. [`Simd::QUARTERS`] sets keep four multiples of each.
     pub(super) scales: Vec<Lanes>,
-    /// By group and tile.
+    /// By group and tile; with a bias for each half by group, half and tile.
     pub(super) biases: Vec<Lanes>,
     /// Room for the [`offsets`] of a strip.
     pub(super) offsets: Vec<i32>,
@@ -59,8 +59,8 @@ pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
                 result[row] = simd.fma(simd.to_floats(sum), factor, result[row]);
             }
         }
-        if F::Scales::BIAS {
-            add_bias(simd, scales.bias, input.sums, &mut result);
+        for half in 0..F::Scales::BIASES {
+            add_bias::<S, F, W, R>(simd, scales.biases[half], (&input, half), &mut result);
         }
     }
     result
@@ -131,11 +131,21 @@ fn join<S: Simd, const W: usize, const R: usize>(
     }
 }
 
-/// Adds the bias of one group.
+/// Adds the bias of a group, or of one of its halves where each has its own, times scale and sum of the inputs.
 #[inline(always)]
-fn add_bias<S: Simd, const R: usize>(simd: S, bias: S::Floats, sums: &[f32; R], result: &mut [S::Floats; R]) {
+fn add_bias<S: Simd, F: Form, const W: usize, const R: usize>(
+    simd: S,
+    bias: S::Floats,
+    (input, half): (&StripGroup<'_, W, R>, usize),
+    result: &mut [S::Floats; R],
+) {
     for row in 0..R {
-        result[row] = simd.fma(bias, simd.floats(sums[row]), result[row]);
+        let sum = if F::Scales::BIASES == 2 {
+            input.scales[row] * -input.negative_halves[half][row] as f32
+        } else {
+            input.sums[row]
+        };
+        result[row] = simd.fma(bias, simd.floats(sum), result[row]);
     }
 }
 
@@ -152,7 +162,7 @@ pub(super) fn unpack<S: Simd, F: Form, const T: usize>(
     panel.lines.resize(groups * 8 * T, Line([0; 64]));
     let multiples = if S::QUARTERS { 4 } else { 1 };
     panel.scales.resize(groups * halves * T * multiples, Lanes([0.0; 16]));
-    panel.biases.resize(groups * T, Lanes([0.0; 16]));
+    panel.biases.resize(groups * F::Scales::BIASES.max(1) * T, Lanes([0.0; 16]));
     let lines = quants.as_chunks::<64>().0.chunks_exact(F::Quants::LINES);
     for (group, (lines, out)) in lines.zip(panel.lines.chunks_exact_mut(8 * T)).enumerate() {
         unpack_pair::<S, F, 0, T>(simd, lines, place, out);
@@ -167,8 +177,8 @@ pub(super) fn unpack<S: Simd, F: Form, const T: usize>(
                 simd.store(simd.mul(scales.halves[half], simd.floats(1.0 + quarter as f32 / 4.0)), &mut out.0);
             }
         }
-        if F::Scales::BIAS {
-            simd.store(scales.bias, &mut panel.biases[group * T + place].0);
+        for half in 0..F::Scales::BIASES {
+            simd.store(scales.biases[half], &mut panel.biases[(group * F::Scales::BIASES + half) * T + place].0);
         }
     }
 }
@@ -197,7 +207,8 @@ pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: u
     let multiples = if S::QUARTERS { 4 } else { 1 };
     let mut result = [[simd.floats(0.0); R]; T];
     let lines = panel.lines.as_chunks::<T>().0.as_chunks::<8>().0;
-    let scales = panel.scales.chunks_exact(halves * T * multiples).zip(panel.biases.as_chunks::<T>().0);
+    let scales =
+        panel.scales.chunks_exact(halves * T * multiples).zip(panel.biases.chunks_exact(F::Scales::BIASES.max(1) * T));
     let mut offsets = offsets.as_chunks::<R>().0.iter();
     for ((lines, (scales, biases)), input) in lines.iter().zip(scales).zip(strip.groups()) {
         for (half, scales) in scales.chunks_exact(T * multiples).enumerate() {
@@ -213,9 +224,10 @@ pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: u
             }
             add_scaled::<S, T, W, R>(simd, scales, &input, offsets, &sums, &mut result);
         }
-        if F::Scales::BIAS {
+        for half in 0..F::Scales::BIASES {
             for tile in 0..T {
-                add_bias(simd, simd.load(&biases[tile].0), input.sums, &mut result[tile]);
+                let bias = simd.load(&biases[half * T + tile].0);
+                add_bias::<S, F, W, R>(simd, bias, (&input, half), &mut result[tile]);
             }
         }
     }

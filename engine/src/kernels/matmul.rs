@@ -4,7 +4,7 @@
 
 use super::activations::{Activations, STRIP, strip_width};
 use super::dense::{self, Bf16, Column, F16, F32};
-use super::forms::{Form, Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80};
+use super::forms::{Form, Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80};
 use super::integer::{self, Panel};
 use super::{Kernels, Simd, Task};
 use crate::pool::{Disjoint, Pool};
@@ -104,9 +104,14 @@ macro_rules! by_type {
             WeightType::Q5_0 => $forms::<S, Q50>($($argument),*),
             WeightType::Q5_1 => $forms::<S, Q51>($($argument),*),
             WeightType::Q8_0 => $forms::<S, Q80>($($argument),*),
+            WeightType::Q2_K => $forms::<S, Q2K>($($argument),*),
+            WeightType::Q3_K => $forms::<S, Q3K>($($argument),*),
             WeightType::Q4_K => $forms::<S, Q4K>($($argument),*),
             WeightType::Q5_K => $forms::<S, Q5K>($($argument),*),
             WeightType::Q6_K => $forms::<S, Q6K>($($argument),*),
+            WeightType::IQ4_NL => $forms::<S, Iq4Nl>($($argument),*),
+            WeightType::IQ4_XS => $forms::<S, Iq4Xs>($($argument),*),
+            WeightType::MXFP4 => $forms::<S, Mxfp4>($($argument),*),
             WeightType::F32 => $columns::<S, F32>($($argument),*),
             WeightType::F16 => $columns::<S, F16>($($argument),*),
             WeightType::BF16 => $columns::<S, Bf16>($($argument),*),

@@ -35,6 +35,14 @@ impl Simd for Portable {
         value.map(|byte| byte >> 4)
     }
     #[inline(always)]
+    fn bits<const RIGHT: u32>(self, value: [u8; 64], mask: u8) -> [u8; 64] {
+        value.map(|byte| byte >> RIGHT & mask)
+    }
+    #[inline(always)]
+    fn choose(self, table: &[u8; 16], value: [u8; 64]) -> [u8; 64] {
+        value.map(|byte| table[usize::from(byte & 15)])
+    }
+    #[inline(always)]
     fn join_bits<const LEFT: u32, const RIGHT: u32>(self, bits: [u8; 64], mask: u8, base: [u8; 64]) -> [u8; 64] {
         from_fn(|at| (bits[at] << LEFT >> RIGHT) & mask | base[at])
     }

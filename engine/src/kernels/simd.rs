@@ -30,6 +30,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn store_line(self, value: Self::Bytes, line: &mut [u8; 64]);
     fn low_nibbles(self, value: Self::Bytes) -> Self::Bytes;
     fn high_nibbles(self, value: Self::Bytes) -> Self::Bytes;
+    /// Shifts each byte to the right by `RIGHT` and keeps the bits of `mask`, which must not be among those shifted in.
+    fn bits<const RIGHT: u32>(self, value: Self::Bytes, mask: u8) -> Self::Bytes;
+    /// The bytes of `table` at the places that `value` holds, which must be below 16.
+    fn choose(self, table: &[u8; 16], value: Self::Bytes) -> Self::Bytes;
     /// Shifts 16-bit units to the left by `LEFT` and to the right by `RIGHT`, keeps the bits of `mask` in each byte and
     /// joins them to `base`.
     fn join_bits<const LEFT: u32, const RIGHT: u32>(

@@ -2,15 +2,15 @@
 
 use super::{GROUP, WeightType};
 
-/// 32 consecutive values of a weight row: `scales[i / 16] * (quants[i] - offset) + bias`.
+/// 32 consecutive values of a weight row: `scales[i / 16] * (quants[i] - offset) + biases[i / 16]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Group {
     /// Unsigned quants, in the order of the values.
     pub quants: [u8; GROUP],
-    /// The scale of the first and of the last 16 values; equal for all types but `Q6_K`.
+    /// The scale of the first and of the last 16 values; equal for all types but `Q2_K`, `Q3_K` and `Q6_K`.
     pub scales: [f32; 2],
-    /// What is added to each value, for the types that add something.
-    pub bias: Option<f32>,
+    /// What is added to each of the first and of the last 16 values, for the types that add something.
+    pub biases: Option<[f32; 2]>,
 }
 
 impl Group {
@@ -18,7 +18,7 @@ impl Group {
     pub(super) fn expand(&self, offset: i32, out: &mut [f32]) {
         for (index, (value, &quant)) in out.iter_mut().zip(&self.quants).enumerate() {
             let scaled = self.scales[index / 16] * (i32::from(quant) - offset) as f32;
-            *value = self.bias.map_or(scaled, |bias| scaled + bias);
+            *value = self.biases.map_or(scaled, |biases| scaled + biases[index / 16]);
         }
     }
 }
@@ -27,26 +27,43 @@ impl Group {
 ///
 /// `block` holds exactly `kind.block_bytes()` bytes, and `index` counts groups within the block.
 pub fn group(kind: WeightType, block: &[u8], index: usize) -> Group {
-    let (scales, bias) = match kind {
-        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => ([half(block, 0); 2], None),
-        WeightType::Q4_1 | WeightType::Q5_1 => ([half(block, 0); 2], Some(half(block, 2))),
+    let quants = decode(kind, codes(kind, block, index));
+    let (scales, biases) = match kind {
+        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 | WeightType::IQ4_NL => ([half(block, 0); 2], None),
+        WeightType::Q4_1 | WeightType::Q5_1 => ([half(block, 0); 2], Some([half(block, 2); 2])),
         WeightType::Q4_K | WeightType::Q5_K => {
             let (scale, min) = k_scale_min(&block[4..16], index);
-            ([half(block, 0) * f32::from(scale); 2], Some(-(half(block, 2) * f32::from(min))))
+            ([half(block, 0) * f32::from(scale); 2], Some([-(half(block, 2) * f32::from(min)); 2]))
         }
-        WeightType::Q6_K => {
-            let scale = |at: usize| half(block, 208) * f32::from(block[192 + 2 * index + at] as i8);
+        WeightType::Q2_K => {
+            let scale = |at: usize| half(block, 80) * f32::from(block[2 * index + at] & 15);
+            let bias = |at: usize| -(half(block, 82) * f32::from(block[2 * index + at] >> 4));
+            ([scale(0), scale(1)], Some([bias(0), bias(1)]))
+        }
+        WeightType::Q3_K | WeightType::Q6_K => {
+            let scale = |at| half(block, block.len() - 2) * f32::from(half_scale(kind, block, 2 * index + at));
             ([scale(0), scale(1)], None)
         }
+        WeightType::IQ4_XS => ([half(block, 0) * f32::from(non_linear_scale(&block[2..8], index)); 2], None),
+        WeightType::MXFP4 => ([half_power(block[0]); 2], None),
         WeightType::F32 | WeightType::F16 | WeightType::BF16 => ([f32::NAN; 2], None),
     };
-    Group { quants: quants(kind, block, index), scales, bias }
+    Group { quants, scales, biases }
 }
 
-/// The unsigned quants of a group; see [`group`].
-pub(super) fn quants(kind: WeightType, block: &[u8], index: usize) -> [u8; GROUP] {
+/// The quants that stored codes stand for.
+pub(super) fn decode(kind: WeightType, codes: [u8; GROUP]) -> [u8; GROUP] {
+    kind.table().map_or(codes, |table| codes.map(|code| table[usize::from(code & 15)]))
+}
+
+/// The stored bits of a group: its quants, or where the type has a table their places in it.
+pub(super) fn codes(kind: WeightType, block: &[u8], index: usize) -> [u8; GROUP] {
     match kind {
-        WeightType::Q4_0 => nibbles(&block[2..]),
+        WeightType::MXFP4 => nibbles(&block[1..]),
+        WeightType::Q4_0 | WeightType::IQ4_NL => nibbles(&block[2..]),
+        WeightType::IQ4_XS => nibbles(&block[8 + 16 * index..]),
+        WeightType::Q2_K => pairs_of_bits(&block[16..80], index),
+        WeightType::Q3_K => three_bits(block, index),
         WeightType::Q4_1 => nibbles(&block[4..]),
         WeightType::Q5_0 => five_bits(&block[2..]),
         WeightType::Q5_1 => five_bits(&block[4..]),
@@ -101,6 +118,49 @@ pub(super) fn k_scale_min(packed: &[u8], index: usize) -> (u8, u8) {
     let scale = packed[index + 4] & 15 | (packed[index - 4] >> 6) << 4;
     let min = packed[index + 4] >> 4 | (packed[index] >> 6) << 4;
     (scale, min)
+}
+
+/// The signed scale of half group `index` of `Q6_K`, a byte, or of `Q3_K`, 6 bits less 32: the low nibbles of 8 bytes, then
+/// their high nibbles, with pairs of top bits in 4 bytes.
+pub(super) fn half_scale(kind: WeightType, block: &[u8], index: usize) -> i8 {
+    if kind == WeightType::Q6_K {
+        return block[192 + index] as i8;
+    }
+    let packed = &block[96..108];
+    let low = packed[index % 8] >> (index / 8 * 4) & 15;
+    let high = packed[8 + index % 4] >> (index / 4 * 2) & 3;
+    (low | high << 4) as i8 - 32
+}
+
+/// The 6-bit scale of group `index` from the 6 packed bytes of `IQ4_XS`: pairs of top bits in a 16-bit word, then nibbles.
+pub(super) fn non_linear_scale(packed: &[u8], index: usize) -> i8 {
+    let low = packed[2 + index / 2] >> (index % 2 * 4) & 15;
+    let high = packed[index / 4] >> (index % 4 * 2) & 3;
+    (low | high << 4) as i8 - 32
+}
+
+/// Half of the power of two that an 8-bit exponent stands for: the quants of `MXFP4` are doubled.
+pub(super) fn half_power(exponent: u8) -> f32 {
+    // The two smallest are no normal numbers.
+    f32::from_bits(if exponent < 2 { 0x0020_0000 << exponent } else { u32::from(exponent - 1) << 23 })
+}
+
+/// Four groups to each 32 bytes, two bits each.
+fn pairs_of_bits(bytes: &[u8], index: usize) -> [u8; GROUP] {
+    let mut quants = [0; GROUP];
+    for (quant, &byte) in quants.iter_mut().zip(&bytes[index / 4 * GROUP..][..GROUP]) {
+        *quant = byte >> (index % 4 * 2) & 3;
+    }
+    quants
+}
+
+/// As [`pairs_of_bits`], with the third bits in 32 bytes of their own: bit `index` of byte `i` belongs to value `i`.
+fn three_bits(block: &[u8], index: usize) -> [u8; GROUP] {
+    let mut quants = pairs_of_bits(&block[32..96], index);
+    for (quant, &byte) in quants.iter_mut().zip(&block[..GROUP]) {
+        *quant |= (byte >> index & 1) << 2;
+    }
+    quants
 }
 
 /// 32 bytes hold a pair of groups: the even one in the low nibbles.

@@ -3,12 +3,14 @@
 //! For each group of 32 columns a tile holds 16 x 32 quants as lines of 64 bytes; byte `4 * row + b` of a line belongs to that
 //! row, so that one integer dot instruction advances all 16 rows by four columns. The eight column quads of a group are
 //! numbered 0 to 7. Lines of a group:
+//! - 2 bits: two lines with two bits for each of the quads 0 to 3 and 4 to 7;
+//! - 3 bits: the same, then a line whose bit `j` is the third bit of quad `j`;
 //! - 4 bits: line `j` has quad `j` in its low and quad `j + 4` in its high nibbles;
 //! - 5 bits: the same, then a line whose bit `j` is the fifth bit of quad `j`;
 //! - 6 bits: the same, then two lines with two bits for each of the quads 0 to 3 and 4 to 7;
 //! - 8 bits: line `j` is quad `j`.
 //!
-//! Behind the quants of a tile stand its scales, as they are in the file, regrouped by row. Dense types are kept column by
+//! Types whose four bits choose from a table are kept as these bits. Behind the quants of a tile stand its scales, as they are in the file, regrouped by row. Dense types are kept column by
 //! column, 16 rows each. Packing loses nothing: every value comes out as it went in.
 
 use super::{GROUP, Group, SUPER, WeightType, groups};
@@ -30,20 +32,30 @@ enum ScaleKind {
     Plain,
     /// A group: 16 scales, 16 biases.
     Affine,
+    /// A group: 16 bytes, each the exponent of a power of two.
+    Powers,
     /// A super-block: 16 scales, 16 minima, then for each of 8 groups 16 and 16 bytes that multiply them.
     Super,
+    /// A super-block: 16 scales, 16 minima, then for each of 8 groups 16 and 16 bytes, one for each half group, whose low
+    /// nibbles multiply the scales and whose high nibbles multiply the minima.
+    SuperHalves,
+    /// A super-block: 16 scales, then for each of 8 groups 16 signed bytes that multiply them.
+    Signed,
     /// A super-block: 16 scales, then for each of 8 groups 16 and 16 signed bytes that multiply them, one for each half group.
-    Six,
+    SignedHalves,
 }
 
 impl ScaleKind {
     fn of(kind: WeightType) -> Self {
         match kind {
             WeightType::F32 | WeightType::F16 | WeightType::BF16 => Self::Dense,
-            WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => Self::Plain,
+            WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 | WeightType::IQ4_NL => Self::Plain,
             WeightType::Q4_1 | WeightType::Q5_1 => Self::Affine,
+            WeightType::MXFP4 => Self::Powers,
             WeightType::Q4_K | WeightType::Q5_K => Self::Super,
-            WeightType::Q6_K => Self::Six,
+            WeightType::Q2_K => Self::SuperHalves,
+            WeightType::IQ4_XS => Self::Signed,
+            WeightType::Q3_K | WeightType::Q6_K => Self::SignedHalves,
         }
     }
 
@@ -53,8 +65,10 @@ impl ScaleKind {
             Self::Dense => (0, 1),
             Self::Plain => (32, 1),
             Self::Affine => (64, 1),
-            Self::Super => (64 + 8 * 32, 8),
-            Self::Six => (32 + 8 * 32, 8),
+            Self::Powers => (16, 1),
+            Self::Super | Self::SuperHalves => (64 + 8 * 32, 8),
+            Self::Signed => (32 + 8 * 16, 8),
+            Self::SignedHalves => (32 + 8 * 32, 8),
         }
     }
 }
@@ -62,12 +76,35 @@ impl ScaleKind {
 /// Bytes of quants in one group of a tile.
 fn quant_bytes(kind: WeightType) -> usize {
     LINE * match kind {
-        WeightType::Q4_0 | WeightType::Q4_1 | WeightType::Q4_K => 4,
+        WeightType::Q2_K => 2,
+        WeightType::Q3_K => 3,
+        WeightType::Q4_0
+        | WeightType::Q4_1
+        | WeightType::Q4_K
+        | WeightType::IQ4_NL
+        | WeightType::IQ4_XS
+        | WeightType::MXFP4 => 4,
         WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q5_K => 5,
         WeightType::Q6_K => 6,
         WeightType::Q8_0 => 8,
         WeightType::F32 | WeightType::F16 | WeightType::BF16 => kind.block_bytes() * GROUP * TILE_ROWS / LINE,
     }
+}
+
+/// The largest exponent of `MXFP4` with which each of its floats is a finite number.
+const EXPONENT_MAX: u8 = 252;
+
+/// How many bytes a tile takes, quants and all; `None` beyond 64 bits.
+fn tile_bytes(kind: WeightType, cols: u64) -> Option<u64> {
+    let groups = cols.div_ceil(GROUP as u64);
+    let (unit_bytes, unit_groups) = ScaleKind::of(kind).unit();
+    let scales = groups.div_ceil(unit_groups as u64).checked_mul(unit_bytes as u64)?;
+    groups.checked_mul(quant_bytes(kind) as u64)?.checked_add(scales)?.checked_next_multiple_of(LINE as u64)
+}
+
+/// Bytes that a matrix takes in memory once it is packed; `None` beyond 64 bits.
+pub(crate) fn packed_bytes(kind: WeightType, rows: u64, cols: u64) -> Option<u64> {
+    tile_bytes(kind, cols)?.checked_mul(rows.div_ceil(TILE_ROWS as u64))
 }
 
 /// A weight matrix of `rows` outputs by `cols` inputs in packed form, in memory of its own.
@@ -128,13 +165,11 @@ impl Matrix {
     }
 
     fn reserve(kind: WeightType, rows: usize, cols: usize) -> std::io::Result<Self> {
-        let groups = cols.div_ceil(GROUP);
-        let (unit_bytes, unit_groups) = ScaleKind::of(kind).unit();
-        let quants_length = groups * quant_bytes(kind);
-        let tile_bytes = (quants_length + groups.div_ceil(unit_groups) * unit_bytes).next_multiple_of(LINE);
-        let length = tile_bytes
-            .checked_mul(rows.div_ceil(TILE_ROWS))
+        let length = packed_bytes(kind, rows as u64, cols as u64)
+            .and_then(|bytes| usize::try_from(bytes).ok())
             .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
+        let tile_bytes = length / rows.div_ceil(TILE_ROWS);
+        let quants_length = cols.div_ceil(GROUP) * quant_bytes(kind);
         let data = MmapMut::map_anon(length)?;
         // Large pages are a matter of speed alone; a system without them says no, and nothing is lost.
         #[cfg(target_os = "linux")]
@@ -219,9 +254,11 @@ impl Layout {
         let mut blocks = row.chunks_exact(self.kind.block_bytes());
         match self.scales {
             ScaleKind::Dense => blocks.all(|value| super::dense_value(self.kind, value).is_finite()),
-            ScaleKind::Plain => blocks.all(|block| half(block, 0)),
+            ScaleKind::Plain | ScaleKind::Signed => blocks.all(|block| half(block, 0)),
             ScaleKind::Affine | ScaleKind::Super => blocks.all(|block| half(block, 0) && half(block, 2)),
-            ScaleKind::Six => blocks.all(|block| half(block, 208)),
+            ScaleKind::Powers => blocks.all(|block| block[0] <= EXPONENT_MAX),
+            ScaleKind::SuperHalves => blocks.all(|block| half(block, 80) && half(block, 82)),
+            ScaleKind::SignedHalves => blocks.all(|block| half(block, self.kind.block_bytes() - 2)),
         }
     }
 
@@ -240,7 +277,7 @@ impl Layout {
             for index in 0..groups_in_block {
                 let at = (number * groups_in_block + index) * quant_bytes(self.kind);
                 self.pack_quants(
-                    &groups::quants(self.kind, block, index),
+                    &groups::codes(self.kind, block, index),
                     lane,
                     &mut quants[at..][..quant_bytes(self.kind)],
                 );
@@ -248,7 +285,7 @@ impl Layout {
         }
     }
 
-    /// Puts the 32 quants of one row to their places, four columns at a time.
+    /// Puts the 32 codes of one row to their places, four columns at a time.
     fn pack_quants(self, values: &[u8; GROUP], lane: usize, lines: &mut [u8]) {
         let bits = quant_bytes(self.kind) / LINE;
         let mut quads = [0u32; 8];
@@ -262,17 +299,26 @@ impl Layout {
             quads.iter().enumerate().for_each(|(line, &quad)| put(line, quad));
             return;
         }
-        for line in 0..4 {
-            put(line, quads[line] & 0x0f0f_0f0f | (quads[line + 4] & 0x0f0f_0f0f) << 4);
-        }
-        let tops = |range: std::ops::Range<usize>, step: usize| {
-            quads[range].iter().enumerate().fold(0, |word, (at, quad)| word | (quad >> 4 & 0x0f0f_0f0f) << (at * step))
+        // `mask` bits of each quad, after those below `from`, side by side.
+        let join = |range: std::ops::Range<usize>, from: usize, mask: u32| {
+            let step = mask.count_ones() as usize;
+            let field = |quad: &u32| quad >> from & (mask * 0x0101_0101);
+            quads[range].iter().enumerate().fold(0, |word, (at, quad)| word | field(quad) << (at * step))
         };
+        if bits < 4 {
+            put(0, join(0..4, 0, 3));
+            put(1, join(4..8, 0, 3));
+        } else {
+            for line in 0..4 {
+                put(line, quads[line] & 0x0f0f_0f0f | (quads[line + 4] & 0x0f0f_0f0f) << 4);
+            }
+        }
         match bits {
-            5 => put(4, tops(0..8, 1)),
+            3 => put(2, join(0..8, 2, 1)),
+            5 => put(4, join(0..8, 4, 1)),
             6 => {
-                put(4, tops(0..4, 2));
-                put(5, tops(4..8, 2));
+                put(4, join(0..4, 4, 3));
+                put(5, join(4..8, 4, 3));
             }
             _ => {}
         }
@@ -284,19 +330,20 @@ impl Layout {
         let mut values = [0; GROUP];
         for (index, value) in values.iter_mut().enumerate() {
             let (quad, byte) = (index / 4, lane * 4 + index % 4);
-            if bits == 8 {
-                *value = lines[quad * LINE + byte];
-                continue;
-            }
-            *value = lines[quad % 4 * LINE + byte] >> (quad / 4 * 4) & 15;
-            match bits {
-                5 => *value |= (lines[4 * LINE + byte] >> quad & 1) << 4,
-                6 => *value |= (lines[(4 + quad / 4) * LINE + byte] >> (quad % 4 * 2) & 3) << 4,
-                _ => {}
-            }
+            let one = |line: usize| lines[line * LINE + byte] >> quad & 1;
+            let two = |line: usize| lines[(line + quad / 4) * LINE + byte] >> (quad % 4 * 2) & 3;
+            let four = || lines[quad % 4 * LINE + byte] >> (quad / 4 * 4) & 15;
+            *value = match bits {
+                2 => two(0),
+                3 => two(0) | one(2) << 2,
+                4 => four(),
+                5 => four() | one(4) << 4,
+                6 => four() | two(4) << 4,
+                _ => lines[quad * LINE + byte],
+            };
         }
-        let (scales, bias) = self.unpack_scales(scales, index, lane);
-        Group { quants: values, scales, bias }
+        let (scales, biases) = self.unpack_scales(scales, index, lane);
+        Group { quants: groups::decode(self.kind, values), scales, biases }
     }
 
     /// Copies the scale fields of block `number` to the place of `lane`.
@@ -311,6 +358,7 @@ impl Layout {
                 half(0, 0);
                 half(32, 2);
             }
+            ScaleKind::Powers => unit[lane] = block[0],
             ScaleKind::Super => {
                 half(0, 0);
                 half(32, 2);
@@ -320,16 +368,29 @@ impl Layout {
                     unit[64 + index * 32 + 16 + lane] = min;
                 }
             }
-            ScaleKind::Six => {
-                half(0, 208);
-                for (index, &scale) in block[192..208].iter().enumerate() {
-                    unit[32 + index * 16 + lane] = scale;
+            ScaleKind::SuperHalves => {
+                half(0, 80);
+                half(32, 82);
+                for (index, &scale_min) in block[..16].iter().enumerate() {
+                    unit[64 + index * 16 + lane] = scale_min;
+                }
+            }
+            ScaleKind::Signed => {
+                half(0, 0);
+                for index in 0..SUPER / GROUP {
+                    unit[32 + index * 16 + lane] = groups::non_linear_scale(&block[2..8], index) as u8;
+                }
+            }
+            ScaleKind::SignedHalves => {
+                half(0, block.len() - 2);
+                for index in 0..SUPER / 16 {
+                    unit[32 + index * 16 + lane] = groups::half_scale(self.kind, block, index) as u8;
                 }
             }
         }
     }
 
-    fn unpack_scales(self, scales: &[u8], index: usize, lane: usize) -> ([f32; 2], Option<f32>) {
+    fn unpack_scales(self, scales: &[u8], index: usize, lane: usize) -> ([f32; 2], Option<[f32; 2]>) {
         let (unit_bytes, unit_groups) = self.scales.unit();
         let unit = &scales[index / unit_groups * unit_bytes..][..unit_bytes];
         let half = |at: usize| half::f16::from_le_bytes([unit[at + 2 * lane], unit[at + 2 * lane + 1]]).to_f32();
@@ -337,12 +398,19 @@ impl Layout {
         match self.scales {
             ScaleKind::Dense => ([1.0; 2], None),
             ScaleKind::Plain => ([half(0); 2], None),
-            ScaleKind::Affine => ([half(0); 2], Some(half(32))),
+            ScaleKind::Affine => ([half(0); 2], Some([half(32); 2])),
+            ScaleKind::Powers => ([groups::half_power(unit[lane]); 2], None),
             ScaleKind::Super => {
                 let (scale, min) = (unit[64 + within + lane], unit[64 + within + 16 + lane]);
-                ([half(0) * f32::from(scale); 2], Some(-(half(32) * f32::from(min))))
+                ([half(0) * f32::from(scale); 2], Some([-(half(32) * f32::from(min)); 2]))
             }
-            ScaleKind::Six => {
+            ScaleKind::SuperHalves => {
+                let scale = |at: usize| half(0) * f32::from(unit[64 + within + at + lane] & 15);
+                let bias = |at: usize| -(half(32) * f32::from(unit[64 + within + at + lane] >> 4));
+                ([scale(0), scale(16)], Some([bias(0), bias(16)]))
+            }
+            ScaleKind::Signed => ([half(0) * f32::from(unit[32 + within / 2 + lane] as i8); 2], None),
+            ScaleKind::SignedHalves => {
                 let scale = |at: usize| half(0) * f32::from(unit[32 + within + at + lane] as i8);
                 ([scale(0), scale(16)], None)
             }

@@ -102,6 +102,31 @@ fn extreme_values_do_not_saturate() {
     }
 }
 
+/// Powers of two from below the normal numbers to the largest: every set reads the same ones.
+#[test]
+fn exponents_of_all_sizes_are_read_alike() {
+    let pool = Pool::new(1);
+    let random = &mut Random::new(17);
+    let (outputs, cols) = (16, 64);
+    for exponent in [0u8, 1, 2, 100, 127, 200, 252] {
+        let mut bytes = random_rows(WeightType::MXFP4, outputs, cols, random);
+        bytes.chunks_exact_mut(17).for_each(|block| block[0] = exponent);
+        let weights = Matrix::pack(WeightType::MXFP4, outputs, cols, &bytes, &pool).unwrap();
+        for rows in [1, 7] {
+            let inputs: Vec<f32> = (0..rows * cols).map(|_| random.normal() * 0.1).collect();
+            let expected = product(Kernels::portable(), 1, &weights, &inputs, None);
+            let exact = exact_product(WeightType::MXFP4, &bytes, cols, &inputs[..cols]);
+            let power: f64 = exact.iter().map(|value| value * value).sum();
+            let error: f64 = expected.iter().zip(&exact).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum();
+            assert!(error / power < 1e-3 && power > 0.0, "{exponent}: {}", error / power);
+            for kernels in Kernels::available() {
+                let found = product(kernels, 1, &weights, &inputs, None);
+                assert_eq!(bits(&found), bits(&expected), "{exponent} {rows} {}", kernels.name());
+            }
+        }
+    }
+}
+
 /// Products of one row in double precision.
 fn exact_product(kind: WeightType, bytes: &[u8], cols: usize, inputs: &[f32]) -> Vec<f64> {
     let mut values = vec![0.0; bytes.len() / kind.block_bytes() * kind.block_values()];

@@ -2,10 +2,10 @@
 
 use crate::reference::{Reference, log_softmax};
 use crate::tiny::{Random, TinyModel};
-use cloister_engine::gguf::GgufFile;
+use cloister_engine::gguf::{GgufFile, TensorType};
 use cloister_engine::kernels::Kernels;
 use cloister_engine::quant::WeightType;
-use cloister_engine::{CancelFlag, EngineError, Generator, LoadOptions, TokenId};
+use cloister_engine::{CancelFlag, EngineError, Generator, LoadOptions, ModelInfo, TokenId};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn options(threads: usize) -> LoadOptions {
@@ -187,6 +187,40 @@ fn perplexity_scores_the_second_half_of_each_window() {
     let expected = (loss / 93.0).exp();
     assert!((found.perplexity / expected - 1.0).abs() < 1e-3, "{} {expected}", found.perplexity);
     assert!(generator.perplexity(&tokens, 500, &CancelFlag::new()).is_err());
+}
+
+/// Each type of the format that has no kernel: the refusal names the tensor and the type, and the file can be inspected.
+#[test]
+fn types_without_kernels_are_refused_by_name() {
+    let file = tiny_file(&TinyModel::LLAMA);
+    let sound = std::fs::read(file.path()).unwrap();
+    let name = "blk.1.ffn_down.weight";
+    let place = sound.windows(name.len()).position(|bytes| bytes == name.as_bytes()).unwrap() + name.len() + 4 + 16;
+    assert_eq!(sound[place..place + 4], [0; 4], "the type of a matrix of 32-bit floats");
+    let mut refused = Vec::new();
+    for kind in (0..64).filter_map(TensorType::from_id) {
+        // The matrix may become smaller, not larger.
+        if WeightType::from_ggml(kind.id()).is_some() || kind.block_bytes() > 4 * kind.block_values() {
+            continue;
+        }
+        let mut bytes = sound.clone();
+        bytes[place..place + 4].copy_from_slice(&kind.id().to_le_bytes());
+        std::fs::write(file.path(), &bytes).unwrap();
+        match Generator::load(file.path(), &options(1)) {
+            Err(EngineError::Unsupported { what: "tensor type", detail }) => {
+                assert!(detail.contains(kind.name()) && detail.contains(name), "{detail}");
+            }
+            other => panic!("{} {other:?}", kind.name()),
+        }
+        let info = ModelInfo::inspect(file.path()).unwrap();
+        assert!(info.bits_per_weight() <= 32.0 && info.packed_bytes > 0, "{}", kind.name());
+        refused.push(kind.name());
+    }
+    for name in
+        ["IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "TQ1_0", "TQ2_0", "NVFP4", "Q1_0", "Q2_0"]
+    {
+        assert!(refused.contains(&name), "{name}");
+    }
 }
 
 /// The model file of a catalogue id, or a line that says why not.

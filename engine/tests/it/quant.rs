@@ -1,6 +1,8 @@
 //! The meaning of the weight types, and that packing loses nothing.
 
-use crate::tiny::{Random, random_rows, set_scales};
+use crate::tiny::{Random, TinyModel, random_rows, set_scales};
+use cloister_engine::ModelInfo;
+use cloister_engine::gguf::GgufFile;
 use cloister_engine::pool::Pool;
 use cloister_engine::quant::{Matrix, WeightType, dequantize};
 
@@ -70,5 +72,46 @@ fn values_that_are_no_finite_numbers_are_refused() {
             }
             assert!(Matrix::pack(kind, rows, cols, &bytes, &pool).is_err(), "{} {infinity}", kind.name());
         }
+    }
+}
+
+#[test]
+fn exponents_are_taken_up_to_the_last_that_is_finite() {
+    let pool = Pool::new(1);
+    // The largest 4-bit float is 6, and 6 times 2 to the power of 252 - 127 is the largest product that is a number.
+    let packed = |exponent: u8| {
+        let block: Vec<u8> = std::iter::once(exponent).chain([0x7f; 16]).collect();
+        Matrix::pack(WeightType::MXFP4, 1, 32, &block, &pool)
+    };
+    let mut row = [0.0; 32];
+    for (exponent, largest) in [(0u8, 12.0 * 2f64.powi(-128)), (1, 12.0 * 2f64.powi(-127)), (252, 6.0 * 2f64.powi(125))]
+    {
+        packed(exponent).unwrap().row_into(0, &mut row);
+        assert_eq!((f64::from(row[0]), f64::from(row[16])), (-largest, largest), "{exponent}");
+    }
+    for exponent in [253, 254, 255] {
+        assert!(packed(exponent).is_err(), "{exponent}");
+    }
+}
+
+/// What is said of a file's memory beforehand is what its matrices and vectors take.
+#[test]
+fn the_estimate_is_what_packing_takes() {
+    let pool = Pool::new(2);
+    for kind in WeightType::ALL {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        TinyModel { kind, ..TinyModel::QWEN2 }.write(file.path(), 3);
+        let file = GgufFile::open(file.path()).unwrap();
+        let held = |tensor: cloister_engine::gguf::TensorView<'_>| {
+            if tensor.dims.len() == 1 {
+                return tensor.columns() * 4;
+            }
+            Matrix::pack(kind, tensor.rows(), tensor.columns(), tensor.bytes, &pool).unwrap().size_bytes()
+        };
+        let info = ModelInfo::from_gguf(&file).unwrap();
+        assert_eq!(info.packed_bytes, file.tensors().map(held).sum::<usize>() as u64, "{}", kind.name());
+        assert_eq!(info.memory(64).weights_bytes, info.packed_bytes);
+        let bits = kind.block_bytes() as f64 * 8.0 / kind.block_values() as f64;
+        assert!((info.bits_per_weight() / bits - 1.0).abs() < 0.05, "{} {}", kind.name(), info.bits_per_weight());
     }
 }

@@ -48,15 +48,20 @@ fn dense_bytes(kind: WeightType, value: f32) -> Vec<u8> {
     }
 }
 
-/// Overwrites the half floats of each block; dense types stay as they are.
+/// Overwrites the half floats of each block, or its exponent; dense types stay as they are.
 pub(crate) fn set_scales(kind: WeightType, bytes: &mut [u8], scale: &mut dyn FnMut() -> f32) {
     let places: &[usize] = match kind {
-        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 => &[0],
+        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 | WeightType::IQ4_NL | WeightType::IQ4_XS => &[0],
         WeightType::Q4_1 | WeightType::Q5_1 | WeightType::Q4_K | WeightType::Q5_K => &[0, 2],
+        WeightType::Q2_K => &[80, 82],
+        WeightType::Q3_K => &[108],
         WeightType::Q6_K => &[208],
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 => &[],
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 | WeightType::MXFP4 => &[],
     };
     for block in bytes.chunks_exact_mut(kind.block_bytes()) {
+        if kind == WeightType::MXFP4 {
+            block[0] = (scale().to_bits() >> 23 & 0xff) as u8;
+        }
         for &at in places {
             // Super-blocks multiply their scales by up to 63 or 127.
             let shrink = if kind.block_values() == 256 { 0.02 } else { 1.0 };
