@@ -86,12 +86,6 @@ fn memory(model: &ModelEntry) -> String {
     format!("{} of memory at {context} tokens: {verdict}", size(bytes))
 }
 
-/// Bits that each weight takes on disk, where the file is here.
-fn bits(model: &ModelEntry) -> String {
-    let info = model.path.as_deref().and_then(|path| ModelInfo::inspect(path).ok());
-    info.map(|info| format!(", {:.2} bits each", info.bits_per_weight())).unwrap_or_default()
-}
-
 fn whereabouts(model: &ModelEntry, store: &ModelStore) -> String {
     match &model.path {
         Some(path) => format!("here: {}", path.display()),
@@ -115,7 +109,7 @@ fn in_detail(model: &ModelEntry, stored: Option<&StoredModel>, store: &ModelStor
     });
     lines.extend([
         ("architecture", model.architecture.clone()),
-        ("weights", format!("{} of them, stored as {}{}", model.parameters, model.quantisation, bits(model))),
+        ("weights", format!("{} of them, stored as {}", model.parameters, model.quantisation)),
         ("context", format!("{} tokens at most", model.context)),
         ("on disk", size(model.bytes)),
         ("memory", memory(model)),
