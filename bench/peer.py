@@ -5,6 +5,7 @@ CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAMA_CURL=OFF" pip install --no-binary llama-cpp
 Nothing is installed or downloaded here.
 
     python3 bench/peer.py tokens --model FILE.gguf... [--program target/release/cloister] [--corpora DIR...]
+    python3 bench/peer.py tokenspeed --model FILE.gguf... --file TEXT... [--tokenizers]
     python3 bench/peer.py greedy --model FILE.gguf --float FILE-F32.gguf [--corpora DIR...]
     python3 bench/peer.py perplexity --model FILE.gguf --float FILE-F32.gguf --file TEXT
     python3 bench/peer.py divergence --model FILE.gguf --float FILE-F32.gguf --file TEXT... [--skip-peer]
@@ -41,8 +42,17 @@ def run_program(program, command, model, lines, extra=()):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def framed(model, peer, ids):
+    """Ids with those that llama.cpp puts before and after a text."""
+    empty = peer.tokenize(b"", add_bos=True, special=False)
+    meta = peer.metadata
+    closes = meta.get("tokenizer.ggml.add_eos_token") == "true" or meta.get("tokenizer.ggml.model") in ("bert", "t5")
+    return [*empty, *ids] if not closes else [*empty[:-1], *ids, *empty[-1:]]
+
+
 def tokens(args):
-    """Token ids of the same texts, as text and with control tokens read."""
+    """Token ids of the same texts, as text and with control tokens read, beside llama.cpp and the Hugging Face library."""
+    import splits
     from llama_cpp import Llama
 
     texts = strings.draw(args.count, args.seed, args.corpora)
@@ -52,18 +62,72 @@ def tokens(args):
         peer = Llama(str(model), vocab_only=True, verbose=False)
         for special in (False, True):
             rows = run_program(args.program, "tokenize", model, lines, ["--special"] if special else [])
-            different = 0
-            for text, row in zip(texts, rows, strict=True):
-                wanted = peer.tokenize(text.encode("utf-8"), add_bos=True, special=special)
-                if row["tokens"] != list(wanted):
-                    different += 1
-                    if different <= args.show:
-                        print(f"  {text!r}\n    ours {row['tokens']}\n    peer {list(wanted)}", file=sys.stderr)
             total = sum(len(row["tokens"]) for row in rows)
-            print(json.dumps({"what": "tokens", "model": model.name, "special": special, "texts": len(texts), "seed": args.seed,
-                              "tokens": total, "different": different}))
-            failed += different
+            wanted = {"llama.cpp": [list(peer.tokenize(text.encode("utf-8"), add_bos=True, special=special)) for text in texts]}
+            if args.tokenizers and (other := splits.tokenizer(model, special)):
+                wanted["tokenizers"] = [framed(model, peer, row.ids) for row in other.encode_batch(texts, add_special_tokens=False)]
+            for name, lists in wanted.items():
+                different = 0
+                for text, row, ids in zip(texts, rows, lists, strict=True):
+                    if row["tokens"] != ids:
+                        different += 1
+                        if different <= args.show:
+                            print(f"  {name}: {text!r}\n    ours {row['tokens']}\n    peer {ids}", file=sys.stderr)
+                print(json.dumps({"what": "tokens", "model": model.name, "beside": name, "special": special, "texts": len(texts),
+                                  "seed": args.seed, "tokens": total, "different": different}))
+                failed += different
     return failed
+
+
+def peer_bytes_rate(peer, texts):
+    """Bytes a second of llama.cpp's own function, into a buffer that is made beforehand."""
+    import ctypes
+
+    import llama_cpp
+
+    vocab = llama_cpp.llama_model_get_vocab(peer.model)
+    buffer = (ctypes.c_int32 * (max(map(len, texts)) + 16))()
+    start = time.perf_counter()
+    for text in texts:
+        llama_cpp.llama_tokenize(vocab, text, len(text), buffer, len(buffer), True, False)
+    return sum(map(len, texts)) / (time.perf_counter() - start)
+
+
+def tokenspeed(args):
+    """Megabytes of text made tokens a second on one thread, in turns: each file whole, and cut into short texts."""
+    import splits
+    from llama_cpp import Llama
+
+    below = 0
+    for model in args.model:
+        peer = Llama(str(model), vocab_only=True, verbose=False)
+        other = splits.tokenizer(model, False) if args.tokenizers else None
+        for file in args.file:
+            whole = file.read_text(encoding="utf-8")
+            for size in (len(whole), 200):
+                texts = [whole[at : at + size] for at in range(0, len(whole), size)]
+                coded = [text.encode("utf-8") for text in texts]
+                rates = {"ours": [], "llama.cpp": [], "tokenizers": []}
+                for _ in range(args.runs):
+                    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as handle:
+                        handle.writelines(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts))
+                        handle.flush()
+                        call = [args.program, "bench", "tokenize", "--model", str(model), "--texts", handle.name, "--runs", "3", "--json"]
+                        done = subprocess.run(call, capture_output=True, check=True)
+                    rates["ours"].append(json.loads(done.stdout.splitlines()[-1])["per_second"]["median"])
+                    rates["llama.cpp"].append(peer_bytes_rate(peer, coded))
+                    if other:
+                        start = time.perf_counter()
+                        for text in texts:
+                            other.encode(text, add_special_tokens=False)
+                        rates["tokenizers"].append(sum(map(len, coded)) / (time.perf_counter() - start))
+                medians = {name: statistics.median(values) / 1e6 for name, values in rates.items() if values}
+                best = max(rate for name, rate in medians.items() if name != "ours")
+                below += medians["ours"] < best
+                print(json.dumps({"what": "tokenspeed", "model": model.name, "file": file.name, "text_chars": size, "texts": len(texts),
+                                  "megabytes_per_second": {name: round(rate, 2) for name, rate in medians.items()},
+                                  "ratio": round(medians["ours"] / best, 2)}), flush=True)
+    return below
 
 
 def open_peer(path, context, threads, repack=True, kv_float=False, logits_all=False):
@@ -288,6 +352,11 @@ def main():
     sub = command("tokens", tokens, nargs="+")
     sub.add_argument("--count", type=int, default=300)
     sub.add_argument("--show", type=int, default=5, help="differences to print")
+    sub.add_argument("--tokenizers", action="store_true", help="also beside the Hugging Face library, where its tokenizer can be made")
+    sub = command("tokenspeed", tokenspeed, nargs="+")
+    sub.add_argument("--file", type=pathlib.Path, nargs="+", required=True)
+    sub.add_argument("--runs", type=int, default=5)
+    sub.add_argument("--tokenizers", action="store_true", help="also beside the Hugging Face library, where its tokenizer can be made")
     sub = command("greedy", greedy)
     sub.add_argument("--float", type=pathlib.Path, required=True)
     sub.add_argument("--count", type=int, default=20)

@@ -442,6 +442,16 @@ pub(crate) enum BenchCommand {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
+    /// Bytes of text made tokens a second, one text at a time, on one thread
+    Tokenize {
+        #[arg(long, value_name = "M")]
+        model: String,
+        /// A line {id, text} each; made up when left out
+        #[arg(long, value_name = "F")]
+        texts: Option<PathBuf>,
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
     /// Queries answered a second
     Search(BenchSearchArgs),
     /// Pages read a second, the reader child included

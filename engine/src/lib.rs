@@ -58,7 +58,7 @@ pub use perplexity::Perplexity;
 pub use sample::Sampling;
 pub use sequence::Sequence;
 pub use template::{ChatMessage, ChatTemplate};
-pub use tokenizer::{Special, Tokenizer};
+pub use tokenizer::{Special, Tokenizer, Unigram};
 
 /// A token's number in its model's vocabulary.
 pub type TokenId = u32;

@@ -11,7 +11,8 @@ import sys
 
 import gguf
 
-SPLITS = ["default", "gpt-2", "llama-bpe", "qwen2", "smollm"]
+SPLITS = ["default", "gpt-2", "smollm", "falcon", "llama-bpe", "smaug-bpe", "glm4", "qwen2", "qwen35", "bailingmoe", "seed-coder", "ufakzeka",
+          "minicpm5", "laguna", "gpt-4o", "llama4", "tekken", "kimi-k2", "deepseek-llm", "deepseek-coder", "deepseek-v3", "bloom", "viking"]
 
 
 def alphabet():

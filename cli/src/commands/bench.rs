@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use cloister_appliance::engine::bench::Measurement;
 use cloister_appliance::engine::kernels::Ceilings;
-use cloister_appliance::engine::{self, Encoder};
+use cloister_appliance::engine::{self, Encoder, Special};
 use cloister_appliance::{Appliance, SearchMode, SearchQuery};
 use serde_json::{Value, json};
 
@@ -38,6 +38,7 @@ pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>
         BenchCommand::Decode { bench, batch } => model(global, bench, Some(*batch))?,
         BenchCommand::Turns { model, context } => return turns(global, model, *context, ctx),
         BenchCommand::Embed { model, texts, runs } => embed(global, model, texts.as_ref(), *runs, ctx)?,
+        BenchCommand::Tokenize { model, texts, runs } => tokenize(global, model, texts.as_ref(), *runs, ctx)?,
         BenchCommand::Search(_) => unreachable!("it works on the data directory and is sent another way"),
         BenchCommand::Extract { files, runs } => read(files, *runs, ctx)?,
     };
@@ -102,16 +103,39 @@ fn embed(
     runs: usize,
     ctx: &mut Context<'_>,
 ) -> Result<Measured> {
-    let texts: Vec<String> = match texts {
-        Some(file) => ctx.all_lines::<TextLine>(file)?.into_iter().map(|line| line.text).collect(),
-        None => (0..MADE_TEXTS).map(made_text).collect(),
-    };
+    let texts = given_or_made(texts, ctx)?;
     let encoder = Encoder::load(&text::resolve(global, model)?, outside::threads(global))?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let tokens: usize = texts.iter().map(|text| encoder.count_tokens(text)).sum();
     let per_second = repeat(runs, texts.len(), || Ok(encoder.embed(&texts).map(drop)?))?;
     let more = json!({"model": model, "texts": texts.len(), "tokens_mean": tokens as f64 / texts.len().max(1) as f64});
     Ok(Measured { what: "embed", unit: "texts", per_second, more })
+}
+
+fn tokenize(
+    global: &Global,
+    model: &str,
+    texts: Option<&PathBuf>,
+    runs: usize,
+    ctx: &mut Context<'_>,
+) -> Result<Measured> {
+    let texts = given_or_made(texts, ctx)?;
+    let tokenizer = text::AnyTokenizer::open(&text::resolve(global, model)?)?;
+    let bytes: usize = texts.iter().map(String::len).sum();
+    let mut tokens = 0;
+    let per_second = repeat(runs, bytes, || {
+        tokens = texts.iter().map(|text| tokenizer.tokens(text, Special::AsText).len()).sum();
+        Ok(())
+    })?;
+    let more = json!({"model": model, "texts": texts.len(), "bytes": bytes, "tokens": tokens});
+    Ok(Measured { what: "tokenize", unit: "bytes", per_second, more })
+}
+
+fn given_or_made(texts: Option<&PathBuf>, ctx: &mut Context<'_>) -> Result<Vec<String>> {
+    Ok(match texts {
+        Some(file) => ctx.all_lines::<TextLine>(file)?.into_iter().map(|line| line.text).collect(),
+        None => (0..MADE_TEXTS).map(made_text).collect(),
+    })
 }
 
 /// A text of common words, different for each number.

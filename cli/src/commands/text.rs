@@ -131,13 +131,21 @@ fn milliseconds(begun: Instant) -> f64 {
 }
 
 /// The tokenizer of a GGUF file or of an encoder's folder.
-enum AnyTokenizer {
+pub(super) enum AnyTokenizer {
     Gguf(Box<Tokenizer>),
     Encoder(Box<Encoder>),
 }
 
 impl AnyTokenizer {
-    fn tokens(&self, text: &str, special: Special) -> Vec<TokenId> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Ok(if path.is_dir() {
+            Self::Encoder(Box::new(Encoder::load(path, 1)?))
+        } else {
+            Self::Gguf(Box::new(Tokenizer::from_gguf(&GgufFile::open(path)?)?))
+        })
+    }
+
+    pub(super) fn tokens(&self, text: &str, special: Special) -> Vec<TokenId> {
         match self {
             Self::Gguf(tokenizer) => tokenizer.encode_prompt(text, special),
             Self::Encoder(encoder) => encoder.tokenize(text),
@@ -146,12 +154,7 @@ impl AnyTokenizer {
 }
 
 pub(super) fn tokenize(global: &Global, args: &TokenizeArgs, ctx: &mut Context<'_>) -> Result<Outcome> {
-    let path = resolve(global, &args.model)?;
-    let tokenizer = if path.is_dir() {
-        AnyTokenizer::Encoder(Box::new(Encoder::load(&path, 1)?))
-    } else {
-        AnyTokenizer::Gguf(Box::new(Tokenizer::from_gguf(&GgufFile::open(&path)?)?))
-    };
+    let tokenizer = AnyTokenizer::open(&resolve(global, &args.model)?)?;
     let special = if args.special { Special::Parse } else { Special::AsText };
     let tell = |text: &str, ctx: &mut Context<'_>| {
         let tokens = tokenizer.tokens(text, special);

@@ -1,25 +1,34 @@
 //! Text to tokens and back.
 //!
-//! The tokenizers of GGUF files (byte-level BPE and SentencePiece with scores) give the same tokens as llama.cpp.
-//! Control tokens come only out of text that the caller vouches for ([`Special::Parse`]); text of people and documents
-//! cannot produce them, whatever it spells.
+//! The tokenizers of GGUF files (byte-pair encoding, SentencePiece with scores, Unigram, WordPiece) and of encoders in
+//! the Hugging Face layout. Tokens are those of the model's own tokenizer; where ggml's differs from it, the module
+//! concerned says so. Control tokens come only out of text that the caller vouches for ([`Special::Parse`]); text of
+//! people and documents cannot produce them, whatever it spells.
 
 mod bpe;
+mod charsmap;
+mod lookup;
+mod merging;
+mod read;
+mod seams;
 mod special;
 mod split;
 mod spm;
 mod stream;
+mod unigram;
 mod vocabulary;
 pub(crate) mod wordpiece;
 
-use crate::gguf::GgufFile;
-use crate::{EngineError, TokenId};
+use crate::TokenId;
 use bpe::Bpe;
+use seams::SPACE_MARK;
 use special::{Fragment, SpecialTokens};
-use split::Split;
 use spm::Spm;
 pub use stream::TextStream;
+use unigram::Pieces;
+pub use unigram::Unigram;
 use vocabulary::{Kind, Vocabulary};
+use wordpiece::WordPiece;
 
 /// What to do with text that looks like a control token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +43,8 @@ pub enum Special {
 enum Model {
     Bpe(Bpe),
     Spm(Spm),
+    Unigram(Pieces),
+    WordPiece(WordPiece),
 }
 
 /// The tokenizer of one model.
@@ -50,81 +61,7 @@ pub struct Tokenizer {
     end: Vec<TokenId>,
 }
 
-/// What differs between the two families before the file's own settings are read.
-struct Defaults {
-    bos: Option<u32>,
-    eos: Option<u32>,
-    add_bos: bool,
-    add_space_prefix: bool,
-}
-
 impl Tokenizer {
-    /// Reads the tokenizer of a GGUF file.
-    ///
-    /// # Errors
-    /// [`EngineError::Unsupported`] for another tokenizer family or split than those of this module.
-    pub fn from_gguf(file: &GgufFile) -> Result<Self, EngineError> {
-        match file.require_text("tokenizer.ggml.model")? {
-            "gpt2" => Self::read_bpe(file),
-            "llama" => Self::read_spm(file),
-            other => Err(EngineError::unsupported("tokenizer", format!("{other:?}; gpt2 and llama can be read"))),
-        }
-    }
-
-    fn read_bpe(file: &GgufFile) -> Result<Self, EngineError> {
-        let name = file.text("tokenizer.ggml.pre")?.unwrap_or("default");
-        let (split, whole_words) = Split::by_name(name).ok_or_else(|| {
-            let known = "smollm, qwen2, llama-bpe, gpt-2, default and their kin can be read";
-            EngineError::unsupported("tokenizer split", format!("{name:?}; {known}"))
-        })?;
-        let vocabulary = Vocabulary::read(file, |text| {
-            std::str::from_utf8(text).ok().and_then(bpe::alphabet_bytes).unwrap_or_else(|| text.to_vec())
-        })?;
-        let key = "tokenizer.ggml.merges";
-        let merges = file.strings(key)?.ok_or_else(|| file.damaged(format!("{key} is missing")))?;
-        let model = Model::Bpe(Bpe::new(&vocabulary, merges.iter(), split, whole_words));
-        let add_bos = split == Split::Llama3 && whole_words;
-        let defaults = Defaults { bos: None, eos: None, add_bos, add_space_prefix: false };
-        Self::finish(file, vocabulary, model, &defaults)
-    }
-
-    fn read_spm(file: &GgufFile) -> Result<Self, EngineError> {
-        let vocabulary =
-            Vocabulary::read(file, |text| String::from_utf8_lossy(text).replace(spm::SPACE_MARK, " ").into_bytes())?;
-        let scores = file.f32_list("tokenizer.ggml.scores")?.unwrap_or_else(|| vec![0.0; vocabulary.len()]);
-        if scores.len() != vocabulary.len() || scores.iter().any(|score| score.is_nan()) {
-            return Err(file.damaged(format!("{} tokens but {} usable scores", vocabulary.len(), scores.len())));
-        }
-        let unknown = special_id(file, "unknown_token_id", &vocabulary)?.or(Some(0));
-        let model = Model::Spm(Spm::new(&vocabulary, scores, unknown));
-        let defaults = Defaults { bos: Some(1), eos: Some(2), add_bos: true, add_space_prefix: true };
-        Self::finish(file, vocabulary, model, &defaults)
-    }
-
-    fn finish(file: &GgufFile, vocabulary: Vocabulary, model: Model, defaults: &Defaults) -> Result<Self, EngineError> {
-        let flag = |name: &str| file.flag(&format!("tokenizer.ggml.{name}"));
-        let bos = special_id(file, "bos_token_id", &vocabulary)?.or(defaults.bos);
-        let eos = special_id(file, "eos_token_id", &vocabulary)?.or(defaults.eos);
-        let mut end: Vec<TokenId> = Vec::new();
-        for key in ["eos_token_id", "eot_token_id", "eom_token_id"] {
-            end.extend(special_id(file, key, &vocabulary)?);
-        }
-        end.extend((0..vocabulary.len() as TokenId).filter(|&id| vocabulary::ends_generation(vocabulary.text(id))));
-        end.sort_unstable();
-        end.dedup();
-        Ok(Self {
-            special: SpecialTokens::new(&vocabulary),
-            bos: bos.filter(|&id| (id as usize) < vocabulary.len()),
-            eos: eos.filter(|&id| (id as usize) < vocabulary.len()),
-            add_bos: flag("add_bos_token")?.unwrap_or(defaults.add_bos),
-            add_eos: flag("add_eos_token")?.unwrap_or(false),
-            add_space_prefix: flag("add_space_prefix")?.unwrap_or(defaults.add_space_prefix),
-            end,
-            vocabulary,
-            model,
-        })
-    }
-
     /// The tokens of a text, without those that open or close a prompt.
     pub fn encode(&self, text: &str, special: Special) -> Vec<TokenId> {
         let whole = std::slice::from_ref(&(0..text.len())).to_vec();
@@ -166,11 +103,14 @@ impl Tokenizer {
 
     fn encode_plain(&self, text: &str, after_special: bool, out: &mut Vec<TokenId>) {
         match &self.model {
-            Model::Bpe(bpe) => bpe.encode(text, out),
+            Model::Bpe(bpe) if bpe.marks_spaces() => bpe.encode(&self.vocabulary, &text.replace(' ', SPACE_MARK), out),
+            Model::Bpe(bpe) => bpe.encode(&self.vocabulary, text, out),
             Model::Spm(spm) => {
-                let prefix = if self.add_space_prefix && after_special { spm::SPACE_MARK } else { "" };
-                spm.encode(&[prefix, &text.replace(' ', spm::SPACE_MARK)].concat(), out);
+                let prefix = if self.add_space_prefix && after_special { SPACE_MARK } else { "" };
+                spm.encode(&self.vocabulary, &[prefix, &text.replace(' ', SPACE_MARK)].concat(), out);
             }
+            Model::Unigram(pieces) => pieces.encode(text, out),
+            Model::WordPiece(pieces) => pieces.append(text, out),
         }
     }
 
@@ -187,8 +127,12 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[TokenId]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let prefixed = self.add_space_prefix && matches!(self.model, Model::Spm(_));
+        let prefixed = self.add_space_prefix && self.marks_spaces();
         text.strip_prefix(' ').filter(|_| prefixed).unwrap_or(&text).to_owned()
+    }
+
+    fn marks_spaces(&self) -> bool {
+        !matches!(&self.model, Model::Bpe(bpe) if !bpe.marks_spaces())
     }
 
     /// The bytes a token stands for; empty for control tokens and ids outside the vocabulary.
@@ -235,9 +179,4 @@ impl Tokenizer {
     pub fn stream(&self) -> TextStream<'_> {
         TextStream::new(self)
     }
-}
-
-/// A token named by the file; an id outside the vocabulary counts as not given.
-fn special_id(file: &GgufFile, name: &str, vocabulary: &Vocabulary) -> Result<Option<TokenId>, EngineError> {
-    Ok(file.u32(&format!("tokenizer.ggml.{name}"))?.filter(|&id| (id as usize) < vocabulary.len()))
 }

@@ -1,5 +1,7 @@
 //! Finding the tokens that are matched as whole texts: control tokens and those the model's makers added.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use super::vocabulary::{Kind, Vocabulary};
@@ -12,23 +14,38 @@ pub(super) enum Fragment {
     Token(TokenId),
 }
 
+/// Whether a token takes the white space beside it along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Strip {
+    #[default]
+    Nothing,
+    Before,
+    After,
+}
+
 #[derive(Debug)]
 struct Entry {
     text: Box<[u8]>,
     id: TokenId,
     /// Whether it may be found in text that nobody vouches for.
     in_any_text: bool,
+    strip: Strip,
 }
 
 /// The whole-text tokens of a model.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SpecialTokens {
     /// Sorted by text.
     entries: Vec<Entry>,
+    /// Range of the entries that begin with a byte.
+    by_first: Box<[Range<u32>; 256]>,
 }
 
+/// A token that may stand at a place, ordered as they are taken: longer ones first, then by id, then by place.
+type Candidate = (usize, Reverse<TokenId>, Reverse<usize>, usize);
+
 impl SpecialTokens {
-    pub(super) fn new(vocabulary: &Vocabulary) -> Self {
+    pub(super) fn new(vocabulary: &Vocabulary, strip: impl Fn(TokenId) -> Strip) -> Self {
         let mut entries: Vec<Entry> = (0..vocabulary.len() as TokenId)
             .filter(|&id| !vocabulary.text(id).is_empty())
             .filter_map(|id| {
@@ -37,93 +54,115 @@ impl SpecialTokens {
                     Kind::UserDefined => true,
                     Kind::Normal | Kind::Unused | Kind::Byte => return None,
                 };
-                Some(Entry { text: vocabulary.text(id).into(), id, in_any_text })
+                Some(Entry { text: vocabulary.text(id).into(), id, in_any_text, strip: strip(id) })
             })
             .collect();
         entries.sort_by(|a, b| a.text.cmp(&b.text).then(a.id.cmp(&b.id)));
         entries.dedup_by(|a, b| a.text == b.text);
-        Self { entries }
+        let first = |byte: u8| entries.partition_point(|entry| entry.text[0] < byte) as u32;
+        let end = |byte: u8| entries.partition_point(|entry| entry.text[0] <= byte) as u32;
+        let by_first = Box::new(std::array::from_fn(|byte| first(byte as u8)..end(byte as u8)));
+        Self { entries, by_first }
     }
 
     /// Cuts a text at its special tokens. Control tokens are found only where they lie wholly within one range of
-    /// `trusted` (in order, not overlapping). Longer tokens go first, as in ggml's tokenizer.
+    /// `trusted` (in order, not overlapping). Longer tokens go first, as in ggml's tokenizer. The memory taken beside
+    /// the fragments is a few times the text's.
     pub(super) fn cut(&self, text: &str, trusted: &[Range<usize>]) -> Vec<Fragment> {
-        if text.is_empty() {
-            return Vec::new();
+        let bytes = text.as_bytes();
+        let mut candidates = BinaryHeap::new();
+        let mut range_idx = 0;
+        for (start, &byte) in bytes.iter().enumerate() {
+            if self.by_first[usize::from(byte)].is_empty() {
+                continue;
+            }
+            let trusted_end = trusted_end(trusted, &mut range_idx, start);
+            candidates.extend(self.longest_at(bytes, start, bytes.len(), trusted_end));
         }
-        let mut fragments = vec![Fragment::Text(0..text.len())];
-        for (entry, found) in self.occurrences(text.as_bytes(), trusted) {
-            fragments = split_at(fragments, &found, entry.text.len(), entry.id);
-        }
-        fragments
+        let mut found = self.choose(bytes, trusted, candidates);
+        found.sort_unstable();
+        self.fragments(text, &found)
     }
 
-    /// The entries that occur in a text with the places where they may stand, longest first.
-    fn occurrences(&self, text: &[u8], trusted: &[Range<usize>]) -> Vec<(&Entry, Vec<usize>)> {
-        let mut places: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
-        let mut range_idx = 0;
-        for start in 0..text.len() {
-            while trusted.get(range_idx).is_some_and(|range| range.end <= start) {
-                range_idx += 1;
+    /// Places and entries of the tokens that stand, none overlapping another.
+    fn choose(
+        &self,
+        text: &[u8],
+        trusted: &[Range<usize>],
+        mut candidates: BinaryHeap<Candidate>,
+    ) -> Vec<(usize, usize)> {
+        let mut taken = vec![false; if candidates.is_empty() { 0 } else { text.len() }];
+        let mut found = Vec::new();
+        while let Some((length, _, Reverse(start), idx)) = candidates.pop() {
+            // What was taken before is at least as long, so that it covers one of the two ends if it covers anything.
+            if taken[start] {
+                continue;
             }
-            let trusted_end = trusted.get(range_idx).filter(|range| range.start <= start).map_or(0, |range| range.end);
-            self.matches_at(text, start, &mut |idx| {
-                let entry = &self.entries[idx];
-                if entry.in_any_text || start + entry.text.len() <= trusted_end {
-                    places.entry(idx).or_default().push(start);
-                }
-            });
+            let end = start + length;
+            if taken[end - 1] {
+                let free = (start..end).find(|&at| taken[at]).unwrap_or(end);
+                let mut range_idx = trusted.partition_point(|range| range.end <= start);
+                let trusted_end = trusted_end(trusted, &mut range_idx, start);
+                candidates.extend(self.longest_at(text, start, free, trusted_end));
+                continue;
+            }
+            taken[start..end].fill(true);
+            found.push((start, idx));
         }
-        let mut found: Vec<(&Entry, Vec<usize>)> =
-            places.into_iter().map(|(idx, places)| (&self.entries[idx], places)).collect();
-        found.sort_by_key(|(entry, _)| (std::cmp::Reverse(entry.text.len()), entry.id));
         found
     }
 
-    /// Calls `hit` with each entry that the text holds at `start`, by narrowing the sorted list byte by byte.
-    fn matches_at(&self, text: &[u8], start: usize, hit: &mut dyn FnMut(usize)) {
-        let (mut low, mut high) = (0, self.entries.len());
-        for (depth, &byte) in text[start..].iter().enumerate() {
+    /// The longest entry that the text holds at `start` and before `end`, by narrowing the sorted list byte by byte.
+    fn longest_at(&self, text: &[u8], start: usize, end: usize, trusted_end: usize) -> Option<Candidate> {
+        let Range { start: low, end: high } = self.by_first[usize::from(text[start])].clone();
+        let (mut low, mut high) = (low as usize, high as usize);
+        let mut longest = None;
+        for (depth, &byte) in text[start..end].iter().enumerate() {
             let live = &self.entries[low..high];
             let from = live.partition_point(|entry| entry.text.get(depth).is_none_or(|&b| b < byte));
             let to = live.partition_point(|entry| entry.text.get(depth).is_none_or(|&b| b <= byte));
             (low, high) = (low + from, low + to);
-            if low == high {
-                return;
-            }
-            if self.entries[low].text.len() == depth + 1 {
-                hit(low);
+            let Some(entry) = self.entries[low..high].first() else { break };
+            if entry.text.len() == depth + 1 && (entry.in_any_text || start + depth < trusted_end) {
+                longest = Some((depth + 1, Reverse(entry.id), Reverse(start), low));
             }
         }
+        longest
+    }
+
+    /// The tokens found with the texts between them, less the white space that tokens take along.
+    fn fragments(&self, text: &str, found: &[(usize, usize)]) -> Vec<Fragment> {
+        let mut out = Vec::with_capacity(found.len() * 2 + 1);
+        let mut from = 0;
+        for &(start, idx) in found {
+            let entry = &self.entries[idx];
+            let before = &text[from.min(start)..start];
+            let kept = if entry.strip == Strip::Before { before.trim_end_matches(is_space) } else { before };
+            if !kept.is_empty() {
+                out.push(Fragment::Text(from..from + kept.len()));
+            }
+            out.push(Fragment::Token(entry.id));
+            from = start + entry.text.len();
+            if entry.strip == Strip::After {
+                from = text.len() - text[from..].trim_start_matches(is_space).len();
+            }
+        }
+        if from < text.len() {
+            out.push(Fragment::Text(from..text.len()));
+        }
+        out
     }
 }
 
-/// Cuts the text fragments at those places that still lie wholly inside one of them, leftmost first.
-fn split_at(fragments: Vec<Fragment>, places: &[usize], length: usize, id: TokenId) -> Vec<Fragment> {
-    let mut out = Vec::with_capacity(fragments.len() + 2);
-    let mut places = places.iter().copied().peekable();
-    for fragment in fragments {
-        let Fragment::Text(Range { mut start, end }) = fragment else {
-            out.push(fragment);
-            continue;
-        };
-        while let Some(&place) = places.peek() {
-            if place >= end {
-                break;
-            }
-            places.next();
-            if place < start || place + length > end {
-                continue;
-            }
-            if place > start {
-                out.push(Fragment::Text(start..place));
-            }
-            out.push(Fragment::Token(id));
-            start = place + length;
-        }
-        if start < end {
-            out.push(Fragment::Text(start..end));
-        }
+/// The end of the trusted range that holds `start`, or 0; `range_idx` moves on with rising places.
+fn trusted_end(trusted: &[Range<usize>], range_idx: &mut usize, start: usize) -> usize {
+    while trusted.get(*range_idx).is_some_and(|range| range.end <= start) {
+        *range_idx += 1;
     }
-    out
+    trusted.get(*range_idx).filter(|range| range.start <= start).map_or(0, |range| range.end)
+}
+
+/// White space of ASCII, as C's `isspace` has it.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
 }

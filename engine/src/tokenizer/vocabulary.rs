@@ -119,6 +119,23 @@ impl Vocabulary {
         matches!(self.kind(id), Some(Kind::Normal | Kind::UserDefined | Kind::Unused))
     }
 
+    /// Whether the token ends a generation.
+    pub(super) fn ends_generation(&self, id: TokenId) -> bool {
+        ends_generation(self.text(id))
+    }
+
+    /// The token of each byte, by texts of the form `<0x1F>`; `u32::MAX` where there is none.
+    pub(super) fn byte_tokens(&self) -> Vec<TokenId> {
+        let mut tokens = vec![TokenId::MAX; 256];
+        for id in 0..self.len() as TokenId {
+            if let Some(byte) = self.byte_token(id) {
+                let slot = &mut tokens[usize::from(byte)];
+                *slot = (*slot).min(id);
+            }
+        }
+        tokens
+    }
+
     /// The byte of a token that stands for one byte.
     pub(super) fn byte_token(&self, id: TokenId) -> Option<u8> {
         (self.kind(id) == Some(Kind::Byte)).then(|| byte_of(self.text(id))).flatten()
@@ -180,6 +197,6 @@ fn always_control(text: &[u8]) -> bool {
 }
 
 /// Whether a token of that text ends a generation.
-pub(super) fn ends_generation(text: &[u8]) -> bool {
+fn ends_generation(text: &[u8]) -> bool {
     listed(&END_TEXTS, text) || listed(&DOCUMENT_TEXTS, text)
 }

@@ -10,7 +10,11 @@ use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
+use super::read::special_id;
+use super::seams::SPACE_MARK;
+use super::vocabulary::Vocabulary;
 use crate::encoders::{damaged_json, read_bounded};
+use crate::gguf::GgufFile;
 use crate::{EngineError, TokenId};
 
 /// Largest tokenizer file, in bytes.
@@ -112,6 +116,32 @@ impl WordPiece {
         Self::new(vocabulary, "##", "[UNK]", normalizer)
     }
 
+    /// The pieces of a GGUF file, where those that begin a word have a space mark before them and none has a prefix.
+    pub(super) fn from_gguf(file: &GgufFile, vocabulary: &Vocabulary) -> Result<Self, EngineError> {
+        let flag = |name: &str| file.flag(&format!("tokenizer.ggml.normalizer.{name}"));
+        let lowercase = flag("lowercase")?.unwrap_or(true);
+        let strip_accents = flag("strip_accents")?;
+        let normalizer = Normalizer { clean_text: true, handle_chinese_chars: true, strip_accents, lowercase };
+        let named = |name: &str, other: TokenId| {
+            let id = special_id(file, name, vocabulary)?.unwrap_or(other);
+            if id as usize >= vocabulary.len() {
+                return Err(file.damaged(format!("{name} is missing")));
+            }
+            Ok(id)
+        };
+        let (unknown, opening) = (named("unknown_token_id", 100)?, named("cls_token_id", 101)?);
+        let closing = named("seperator_token_id", 102)?;
+        let (mut first, mut next) = (HashMap::new(), HashMap::new());
+        for id in (0..vocabulary.len() as TokenId).filter(|&id| vocabulary.is_mergeable(id)) {
+            let Ok(text) = std::str::from_utf8(vocabulary.text(id)) else { continue };
+            match text.strip_prefix(SPACE_MARK) {
+                Some(piece) => first.entry(piece.into()).or_insert(id),
+                None => next.entry(text.into()).or_insert(id),
+            };
+        }
+        Ok(Self::of(first, next, [unknown, opening, closing], normalizer))
+    }
+
     fn new(
         vocabulary: HashMap<String, TokenId>,
         prefix: &str,
@@ -132,9 +162,18 @@ impl WordPiece {
                 None => first.insert(piece.into_boxed_str(), id),
             };
         }
+        Ok(Self::of(first, next, [unknown, opening, closing], normalizer))
+    }
+
+    fn of(
+        first: HashMap<Box<str>, TokenId>,
+        next: HashMap<Box<str>, TokenId>,
+        [unknown, opening, closing]: [TokenId; 3],
+        normalizer: Normalizer,
+    ) -> Self {
         let longest = |map: &HashMap<Box<str>, TokenId>| map.keys().map(|piece| piece.len()).max().unwrap_or(0);
         let piece_bytes_max = longest(&first).max(longest(&next));
-        Ok(Self { first, next, piece_bytes_max, word_chars_max: WORD_CHARS_MAX, unknown, opening, closing, normalizer })
+        Self { first, next, piece_bytes_max, word_chars_max: WORD_CHARS_MAX, unknown, opening, closing, normalizer }
     }
 
     /// The largest token id that can come out.
@@ -154,6 +193,14 @@ impl WordPiece {
         ids.truncate(room);
         ids.push(self.closing);
         ids
+    }
+
+    /// Appends the tokens of a text, without the opening and the closing one.
+    pub(super) fn append(&self, text: &str, out: &mut Vec<TokenId>) {
+        self.words(text, &mut |word| {
+            self.pieces(word, &mut |id| out.push(id));
+            true
+        });
     }
 
     /// The number of tokens of a whole text, without the opening and the closing one.
