@@ -30,7 +30,7 @@ pub struct Generator {
     info: ModelInfo,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
-    model: Box<dyn Decoder>,
+    model: Decoder,
     context_tokens: usize,
     kernels: Kernels,
     pool: Pool,
@@ -58,7 +58,7 @@ impl Generator {
         }
         let file = GgufFile::open(path)?;
         let pool = Pool::new(options.threads);
-        let model = models::load(&file, &pool)?;
+        let model = models::load(&file, &pool, context_tokens as usize)?;
         let tokenizer = Tokenizer::from_gguf(&file)?;
         Ok(Self {
             info,
@@ -255,7 +255,7 @@ impl Generator {
         &self,
         steps: &mut [Step<'_>],
         cancel: &CancelFlag,
-        after: impl FnOnce(&dyn Decoder, &mut Pass<'_>),
+        after: impl FnOnce(&Decoder, &mut Pass<'_>),
     ) -> Result<(), EngineError> {
         let mut work = self.workspace.take();
         let mut segments: Vec<Segment<'_>> = steps
@@ -269,7 +269,7 @@ impl Generator {
         let mut pass =
             Pass { pool: &self.pool, kernels: self.kernels, cancel, segments: &mut segments, work: &mut work };
         self.model.forward(&mut pass)?;
-        after(self.model.as_ref(), &mut pass);
+        after(&self.model, &mut pass);
         for step in steps {
             step.sequence.tokens.extend_from_slice(step.tokens);
         }

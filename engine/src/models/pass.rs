@@ -1,0 +1,140 @@
+//! The state of a forward pass.
+
+use std::sync::Arc;
+
+use super::linear::{Linear, Norm};
+use crate::kernels::rows::AddNormalised;
+use crate::kernels::{Activations, Kernels, Needs, multiply};
+use crate::kv::KvCache;
+use crate::pool::Pool;
+use crate::quant::Matrix;
+use crate::rope::Rope;
+use crate::{CancelFlag, EngineError, TokenId};
+
+/// The new tokens of one sequence.
+pub(crate) struct Segment<'a> {
+    pub(crate) cache: &'a mut KvCache,
+    /// Position of the first token.
+    pub(crate) start: usize,
+    pub(crate) tokens: &'a [TokenId],
+}
+
+/// Buffers of a forward pass, kept from one pass to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    /// Rows by width: the stream that each part adds to.
+    pub(super) states: Vec<f32>,
+    /// The result of a part that does not go to the states as it is.
+    pub(super) branch: Vec<f32>,
+    /// What the next products read.
+    pub(super) input: Activations,
+    pub(super) queries: Vec<f32>,
+    pub(super) keys: Vec<f32>,
+    pub(super) values: Vec<f32>,
+    pub(super) attended: Vec<f32>,
+    pub(super) gate: Vec<f32>,
+    pub(super) up: Vec<f32>,
+    /// The router's logits, and the results of one expert.
+    pub(super) routing: Vec<f32>,
+    pub(super) expert: Vec<f32>,
+    /// For each rotation the cosines and sines of all rows' positions.
+    pub(super) angles: Vec<(Arc<Rope>, Vec<[f32; 2]>)>,
+}
+
+/// One forward pass: new tokens of one or more sequences, row after row.
+pub(crate) struct Pass<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) kernels: Kernels,
+    pub(crate) cancel: &'a CancelFlag,
+    pub(crate) segments: &'a mut [Segment<'a>],
+    pub(crate) work: &'a mut Workspace,
+}
+
+/// How the result of a part joins the states.
+#[derive(Debug)]
+pub(super) enum Join {
+    /// It is added.
+    Added,
+    /// It is added after multiplication by a factor.
+    Scaled(f32),
+    /// It is normalised and added.
+    Normalised(Norm),
+}
+
+impl Pass<'_> {
+    pub(crate) fn rows(&self) -> usize {
+        self.segments.iter().map(|segment| segment.tokens.len()).sum()
+    }
+
+    /// Looks up the tokens and makes room for their keys and values.
+    pub(super) fn embed(&mut self, embedding: &Matrix, scale: f32) {
+        let width = embedding.cols();
+        self.work.states.resize(self.rows() * width, 0.0);
+        self.work.angles.clear();
+        let tokens = self.segments.iter().flat_map(|segment| segment.tokens);
+        for (&token, state) in tokens.zip(self.work.states.chunks_exact_mut(width)) {
+            embedding.row_into(token as usize, state);
+            if scale != 1.0 {
+                state.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
+        for segment in &mut *self.segments {
+            segment.cache.reserve(segment.start, segment.start + segment.tokens.len());
+        }
+    }
+
+    /// The place in the workspace of the angles of all rows' positions, which the first to ask for them computes.
+    pub(super) fn turn(&mut self, rope: &Arc<Rope>) -> usize {
+        let known = self.work.angles.iter().position(|(other, _)| Arc::ptr_eq(other, rope));
+        known.unwrap_or_else(|| {
+            let mut angles = Vec::with_capacity(self.rows() * rope.pairs());
+            for segment in &*self.segments {
+                for position in segment.start..segment.start + segment.tokens.len() {
+                    rope.angles(position, &mut angles);
+                }
+            }
+            self.work.angles.push((Arc::clone(rope), angles));
+            self.work.angles.len() - 1
+        })
+    }
+
+    pub(super) fn check_cancelled(&self) -> Result<(), EngineError> {
+        self.cancel.check()
+    }
+
+    /// Normalises the states into the input of the next products.
+    pub(super) fn normalise(&mut self, norm: &Norm, needs: Needs) {
+        let (rows, width, kernels) = (self.rows(), norm.weight.len(), self.kernels);
+        let states = &self.work.states;
+        self.work.input.fill(self.pool, kernels, (rows, width), needs, |row, out| {
+            kernels.run(norm.of(&states[row * width..][..width], out));
+        });
+    }
+
+    /// Multiplies the input with the last matrix of a part and joins the result to the states.
+    pub(super) fn finish(&mut self, last: &Linear, join: &Join) {
+        let work = &mut *self.work;
+        if matches!(join, Join::Added) {
+            return multiply(self.pool, self.kernels, &work.input, &mut [last.addition(&mut work.states)]);
+        }
+        let rows = work.input.rows();
+        multiply(self.pool, self.kernels, &work.input, &mut [last.product(&mut work.branch, rows)]);
+        self.join_branch(last.outputs(), join);
+    }
+
+    /// Joins what a part left in the branch to the states.
+    pub(super) fn join_branch(&mut self, width: usize, join: &Join) {
+        let (branch, kernels) = (&self.work.branch, self.kernels);
+        self.pool.chunks(&mut self.work.states, width, |row, state| {
+            let branch = &branch[row * width..][..width];
+            let sums = state.iter_mut().zip(branch);
+            match join {
+                Join::Added => sums.for_each(|(state, &value)| *state += value),
+                Join::Scaled(factor) => sums.for_each(|(state, &value)| *state += value * factor),
+                Join::Normalised(norm) => {
+                    kernels.run(AddNormalised { row: branch, weight: &norm.weight, epsilon: norm.epsilon, out: state });
+                }
+            }
+        });
+    }
+}
