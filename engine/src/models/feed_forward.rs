@@ -36,20 +36,21 @@ pub(super) struct Dense {
 
 impl Dense {
     /// The plain form: the result is added.
-    pub(super) fn load(layer: &LayerWeights<'_>, gate: Gate) -> Result<Self, EngineError> {
-        let inner = layer.inner("feed_forward_length")?;
-        let width = layer.sizes.width;
-        let [gate_matrix, up] = if layer.has("ffn_gate.weight") {
-            [layer.linear("ffn_gate", inner, width)?, layer.linear("ffn_up", inner, width)?]
-        } else {
-            layer.halves("ffn_up", inner, width)?
-        };
-        let down = layer.linear("ffn_down", width, inner)?;
-        Ok(Self {
-            norm: layer.norm("ffn_norm")?,
-            unit: GatedUnit { gate: gate_matrix, up, down, activation: gate },
-            join: Join::Added,
-        })
+    pub(super) fn load(layer: &LayerWeights<'_>, activation: Gate) -> Result<Self, EngineError> {
+        let (inner, width) = (layer.inner("feed_forward_length")?, layer.sizes.width);
+        let inputs = [layer.linear("ffn_gate", inner, width)?, layer.linear("ffn_up", inner, width)?];
+        Self::with(layer, inputs, activation)
+    }
+
+    /// The same with gate and up in one tensor, one after the other.
+    pub(super) fn load_fused(layer: &LayerWeights<'_>, activation: Gate) -> Result<Self, EngineError> {
+        let (inner, width) = (layer.inner("feed_forward_length")?, layer.sizes.width);
+        Self::with(layer, layer.halves("ffn_up", inner, width)?, activation)
+    }
+
+    fn with(layer: &LayerWeights<'_>, [gate, up]: [Linear; 2], activation: Gate) -> Result<Self, EngineError> {
+        let down = layer.linear("ffn_down", layer.sizes.width, gate.outputs())?;
+        Ok(Self { norm: layer.norm("ffn_norm")?, unit: GatedUnit { gate, up, down, activation }, join: Join::Added })
     }
 
     fn forward(&self, pass: &mut Pass<'_>, sizes: &Sizes) {

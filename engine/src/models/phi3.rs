@@ -18,6 +18,6 @@ pub(super) fn load(weights: &Weights<'_>) -> Result<Decoder, EngineError> {
     Decoder::load(weights, sizes, |layer| {
         let mut attention = SelfAttention::load(layer, &rope)?;
         attention.scoring.window = window;
-        Ok(Layer { attention, feed_forward: FeedForward::Dense(Dense::load(layer, Gate::Silu)?) })
+        Ok(Layer { attention, feed_forward: FeedForward::Dense(Dense::load_fused(layer, Gate::Silu)?) })
     })
 }
