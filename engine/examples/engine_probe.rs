@@ -3,7 +3,7 @@
 //!
 //! Use: `engine_probe tokenize|wordpiece|embed --model MODEL [--texts FILE] [--special] [--threads N]`, lines
 //! `{"id": …, "text": …}` from the file or standard input. `wordpiece` gives the tokens of an encoder.
-//! `engine_probe score --model MODEL --sequences FILE [--logits FOLDER]`, lines `{"id": …, "tokens": […]}`.
+//! `engine_probe score --model MODEL --sequences FILE [--logits FOLDER] [--adapter FILE]`, lines `{"id": …, "tokens": […]}`.
 //! `engine_probe prefill --model MODEL [--threads N]` measures reading 512 tokens.
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use cloister_engine::gguf::GgufFile;
 use cloister_engine::sample::greedy;
-use cloister_engine::{Encoder, Generator, LoadOptions, Special, Tokenizer};
+use cloister_engine::{CancelFlag, Encoder, Generator, LoadOptions, Special, Tokenizer};
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;
@@ -24,6 +24,7 @@ struct Options {
     texts: Option<PathBuf>,
     sequences: Option<PathBuf>,
     logits: Option<PathBuf>,
+    adapter: Option<PathBuf>,
     special: bool,
     threads: usize,
 }
@@ -38,6 +39,7 @@ fn main() -> Result<(), Failure> {
             "--model" => options.model = value()?.into(),
             "--texts" => options.texts = Some(value()?.into()),
             "--sequences" => options.sequences = Some(value()?.into()),
+            "--adapter" => options.adapter = Some(value()?.into()),
             "--logits" => options.logits = Some(value()?.into()),
             "--threads" => options.threads = value()?.parse()?,
             "--special" => options.special = true,
@@ -127,7 +129,7 @@ fn score(options: &Options) -> Result<(), Failure> {
             None => None,
         };
         let (mut argmax, mut logprobs, mut written) = (Vec::new(), Vec::new(), Ok(()));
-        model.score(&tokens, &mut |row, logits| {
+        logits_of(&model, options.adapter.as_deref(), &tokens, &mut |row, logits| {
             if let (Some(file), Ok(())) = (&mut file, &written) {
                 written = logits.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()));
             }
@@ -143,6 +145,22 @@ fn score(options: &Options) -> Result<(), Failure> {
             file.flush()?;
         }
         writeln!(out, "{}", json!({"id": line["id"], "argmax": argmax, "logprobs": logprobs}))?;
+    }
+    Ok(())
+}
+
+/// Calls `on_row` with the logits after each token; with an adapter the tokens are computed one by one.
+fn logits_of(
+    model: &Generator,
+    adapter: Option<&Path>,
+    tokens: &[u32],
+    on_row: &mut dyn FnMut(usize, &[f32]),
+) -> Result<(), Failure> {
+    let Some(adapter) = adapter else { return Ok(model.score(tokens, on_row)?) };
+    let mut sequence = model.sequence_with(&model.load_adapter(adapter, 1.0)?)?;
+    for (row, token) in tokens.iter().enumerate() {
+        model.prefill(&mut sequence, std::slice::from_ref(token), &CancelFlag::new())?;
+        on_row(row, model.logits(&sequence));
     }
     Ok(())
 }

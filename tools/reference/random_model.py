@@ -1,12 +1,13 @@
 """Small models of random weights as GGUF files, one for each architecture, for comparing programs with each other.
 
     python3 tools/reference/random_model.py ARCHITECTURE OUT.gguf [--type F32] [--seed 1] [--layers N] [--set KEY=VALUE...]
+                                            [--adapter ADAPTER.gguf]
     python3 tools/reference/random_model.py --list
 
 Needs the PyPI packages `gguf` and `numpy`. The vocabulary is made here: the 256 bytes, some pairs of letters, an end token
 and fillers. Weights are scaled so that scores and logits are neither flat nor saturated. Windows, original contexts and the
 like are short, so that a prompt of a few hundred tokens reaches beyond them. `--set` adds or replaces a setting of the
-architecture (`rope.scaling.factor=2.0`); an empty value takes it away.
+architecture (`rope.scaling.factor=2.0`); an empty value takes it away. `--adapter` writes a low-rank adapter for the model too.
 """
 
 import argparse
@@ -130,6 +131,26 @@ class Maker:
         return self.tensors
 
 
+RANK = 8
+
+
+def write_adapter(path, arch, maker):
+    """A low-rank adapter that changes every matrix of every layer but those of experts."""
+    writer = gguf.GGUFWriter(path, arch)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 2.0 * RANK)
+    for name, data, _ in maker.tensors:
+        if name.startswith("blk.") and data.ndim == 2 and name.endswith(".weight") and "ffn_gate_inp" not in name:
+            rows, cols = data.shape
+            writer.add_tensor(f"{name}.lora_a", maker.draw(f"{name}.a", (RANK, cols), 1.0 / math.sqrt(cols)))
+            writer.add_tensor(f"{name}.lora_b", maker.draw(f"{name}.b", (rows, RANK), 0.2 / math.sqrt(RANK)))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def letters():
     """The letters by which byte-level vocabularies write the bytes 0 to 255."""
     plain = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -209,12 +230,15 @@ def write(args):
         writer.add_key_value(f"{arch}.{key}", value, kinds[type(value)])
     vocabulary(writer)
     kind = gguf.GGMLQuantizationType[args.type]
-    for name, data, wanted in Maker(model, kind, args.seed).all():
+    maker = Maker(model, kind, args.seed)
+    for name, data, wanted in maker.all():
         writer.add_tensor(name, gguf.quants.quantize(data, wanted), raw_dtype=wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    if args.adapter:
+        write_adapter(args.adapter, arch, maker)
 
 
 def main():
@@ -225,6 +249,7 @@ def main():
     parser.add_argument("--type", default="F32", help="of the matrices: F32, F16, BF16, Q8_0, Q4_0, ...")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--layers", type=int)
+    parser.add_argument("--adapter", metavar="ADAPTER.gguf")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     if args.list:

@@ -1,5 +1,6 @@
 //! The forward pass of a decoder, from tokens to logits.
 
+use super::adapter::{Part, Place};
 use super::feed_forward::FeedForward;
 use super::head::Head;
 use super::self_attention::SelfAttention;
@@ -11,6 +12,7 @@ use crate::quant::Matrix;
 /// A decoder with its weights.
 #[derive(Debug)]
 pub(crate) struct Decoder {
+    architecture: String,
     sizes: Sizes,
     embedding: Matrix,
     /// Factor of the embeddings.
@@ -36,11 +38,25 @@ impl Decoder {
         let layers = (0..sizes.layers).map(|index| layer(&weights.layer(index, &sizes))).collect::<Result<_, _>>()?;
         let embedding = weights.matrix("token_embd.weight", sizes.vocabulary, sizes.width)?;
         let head = Head::load(weights, &sizes)?;
-        Ok(Self { sizes, embedding, embedding_scale: 1.0, layers, head })
+        let architecture = weights.architecture.to_owned();
+        Ok(Self { architecture, sizes, embedding, embedding_scale: 1.0, layers, head })
     }
 
     pub(crate) fn sizes(&self) -> &Sizes {
         &self.sizes
+    }
+
+    pub(super) fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    /// Outputs and inputs of a matrix, if the model has it as one that an adapter can change.
+    pub(super) fn shape(&self, (layer, part): Place) -> Option<(usize, usize)> {
+        let matrix = match part {
+            Part::Head => self.head.output(),
+            part => self.layers.get(layer).and_then(|layer| layer.matrix(part)),
+        };
+        matrix.map(|matrix| (matrix.rows(), matrix.cols()))
     }
 
     /// Computes the tokens of the pass, stores their keys and values, and leaves the states of all rows in it.
@@ -60,5 +76,11 @@ impl Decoder {
     /// The logits of the rows that `rows` names, into `out`, row after row.
     pub(crate) fn logits(&self, pass: &mut Pass<'_>, rows: &[usize], out: &mut [f32]) {
         self.head.logits(pass, &self.embedding, rows, out);
+    }
+}
+
+impl Layer {
+    fn matrix(&self, part: Part) -> Option<&Matrix> {
+        self.attention.matrix(part).or_else(|| self.feed_forward.matrix(part))
     }
 }

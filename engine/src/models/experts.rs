@@ -89,7 +89,8 @@ impl Experts {
         work.input.fill(pass.pool, kernels, (routes.len(), width), sizes.needs(unit.readers()), |index, out| {
             kernels.run(self.norm.of(&states[routes[index].row * width..][..width], out));
         });
-        unit.open(pass, sizes);
+        unit.multiply_inputs(pass);
+        unit.activate(pass, sizes);
         let work = &mut *pass.work;
         multiply(pass.pool, kernels, &work.input, &mut [unit.down.product(&mut work.expert, routes.len())]);
         for (route, result) in routes.iter().zip(work.expert.chunks_exact(width)) {

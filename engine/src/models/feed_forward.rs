@@ -1,13 +1,15 @@
 //! Norm and the feed-forward part: one gated unit, or several of which a router chooses.
 
+use super::adapter::Part;
 use super::experts::Experts;
 use super::linear::{Linear, Norm};
 use super::pass::Join;
 use super::weights::LayerWeights;
-use super::{Pass, Sizes};
+use super::{Pass, Sizes, Workspace};
 use crate::EngineError;
 use crate::kernels::multiply;
 use crate::kernels::rows::{Gate, GateTask};
+use crate::quant::Matrix;
 
 /// `states += unit(norm(states))`.
 #[derive(Debug)]
@@ -24,11 +26,24 @@ impl FeedForward {
             Self::Experts(experts) => experts.forward(pass, sizes),
         }
     }
+
+    /// The matrix that an adapter may change.
+    pub(super) fn matrix(&self, part: Part) -> Option<&Matrix> {
+        let Self::Dense(Dense { unit, .. }) = self else { return None };
+        let linear = match part {
+            Part::Gate => &unit.gate,
+            Part::Up => &unit.up,
+            Part::Down => &unit.down,
+            Part::Query | Part::Key | Part::Value | Part::Output | Part::Head => return None,
+        };
+        Some(&linear.weights)
+    }
 }
 
 /// A single unit for all tokens.
 #[derive(Debug)]
 pub(super) struct Dense {
+    layer: usize,
     norm: Norm,
     unit: GatedUnit,
     pub(super) join: Join,
@@ -50,13 +65,27 @@ impl Dense {
 
     fn with(layer: &LayerWeights<'_>, [gate, up]: [Linear; 2], activation: Gate) -> Result<Self, EngineError> {
         let down = layer.linear("ffn_down", layer.sizes.width, gate.outputs())?;
-        Ok(Self { norm: layer.norm("ffn_norm")?, unit: GatedUnit { gate, up, down, activation }, join: Join::Added })
+        Ok(Self {
+            layer: layer.index,
+            norm: layer.norm("ffn_norm")?,
+            unit: GatedUnit { gate, up, down, activation },
+            join: Join::Added,
+        })
     }
 
     fn forward(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
         pass.normalise(&self.norm, sizes.needs(self.unit.readers()));
-        self.unit.open(pass, sizes);
-        pass.finish(&self.unit.down, &self.join);
+        let (kernels, width, inner) = (pass.kernels, sizes.width, self.unit.gate.outputs());
+        self.unit.multiply_inputs(pass);
+        let source = |work: &Workspace, row: usize, out: &mut [f32]| {
+            kernels.run(self.norm.of(&work.states[row * width..][..width], out));
+        };
+        pass.adapt((self.layer, Part::Gate), |work| &mut work.gate, source);
+        pass.adapt((self.layer, Part::Up), |work| &mut work.up, source);
+        self.unit.activate(pass, sizes);
+        pass.finish(&self.unit.down, &self.join, (self.layer, Part::Down), |work, row, out| {
+            kernels.run(self.unit.gated(&work.gate, &work.up, row * inner, out));
+        });
     }
 }
 
@@ -71,20 +100,31 @@ pub(super) struct GatedUnit {
 
 impl GatedUnit {
     /// The matrices that read the unit's input.
-    pub(super) fn readers(&self) -> [&crate::quant::Matrix; 2] {
+    pub(super) fn readers(&self) -> [&Matrix; 2] {
         [&self.gate.weights, &self.up.weights]
     }
 
-    /// From the unit's input to that of its last matrix.
-    pub(super) fn open(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
-        let (work, kernels, inner) = (&mut *pass.work, pass.kernels, self.gate.outputs());
+    /// From the unit's input to gate and up.
+    pub(super) fn multiply_inputs(&self, pass: &mut Pass<'_>) {
+        let work = &mut *pass.work;
         let rows = work.input.rows();
         let mut products = [self.gate.product(&mut work.gate, rows), self.up.product(&mut work.up, rows)];
-        multiply(pass.pool, kernels, &work.input, &mut products);
+        multiply(pass.pool, pass.kernels, &work.input, &mut products);
+    }
+
+    /// From gate and up to the input of the last matrix.
+    pub(super) fn activate(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
+        let (work, kernels, inner) = (&mut *pass.work, pass.kernels, self.gate.outputs());
+        let rows = work.input.rows();
         let (gate, up) = (&work.gate, &work.up);
         work.input.fill(pass.pool, kernels, (rows, inner), sizes.needs([&self.down.weights]), |row, out| {
-            let range = row * inner..(row + 1) * inner;
-            kernels.run(GateTask { kind: self.activation, gate: &gate[range.clone()], up: &up[range], out });
+            kernels.run(self.gated(gate, up, row * inner, out));
         });
+    }
+
+    /// The task of making one row of the last matrix's input, from `at` on in gate and up.
+    fn gated<'a>(&self, gate: &'a [f32], up: &'a [f32], at: usize, out: &'a mut [f32]) -> GateTask<'a> {
+        let end = at + out.len();
+        GateTask { kind: self.activation, gate: &gate[at..end], up: &up[at..end], out }
     }
 }

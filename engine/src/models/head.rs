@@ -1,5 +1,6 @@
 //! The last norm and the output matrix.
 
+use super::adapter::Part;
 use super::linear::Norm;
 use super::weights::Weights;
 use super::{Pass, Sizes};
@@ -30,6 +31,11 @@ impl Head {
         })
     }
 
+    /// The output matrix, where it is not the embedding.
+    pub(super) fn output(&self) -> Option<&Matrix> {
+        self.output.as_ref()
+    }
+
     /// The logits of some rows of the pass.
     pub(super) fn logits(&self, pass: &mut Pass<'_>, embedding: &Matrix, rows: &[usize], out: &mut [f32]) {
         let output = self.output.as_ref().unwrap_or(embedding);
@@ -43,6 +49,9 @@ impl Head {
         });
         let mut product = [Product { weights: output, bias: None, out: &mut *out, accumulate: false }];
         multiply(pass.pool, kernels, &work.input, &mut product);
+        pass.adapt_rows((0, Part::Head), rows, out, |work, row, out| {
+            kernels.run(self.norm.of(&work.states[row * width..][..width], out));
+        });
         if self.scale != 1.0 {
             pass.pool.chunks(out, PIECE, |_, piece| piece.iter_mut().for_each(|logit| *logit *= self.scale));
         }

@@ -7,6 +7,7 @@
 //!
 //! A new architecture is a file with a `load` function and a line in [`load`].
 
+mod adapter;
 mod decoder;
 mod experts;
 mod feed_forward;
@@ -28,6 +29,7 @@ mod self_attention;
 mod smollm3;
 mod weights;
 
+pub use adapter::Adapter;
 pub(crate) use decoder::Decoder;
 pub(crate) use pass::{Pass, Segment, Workspace};
 

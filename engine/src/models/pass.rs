@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::adapter::{Adapter, Place, Scratch};
 use super::linear::{Linear, Norm};
 use crate::kernels::rows::AddNormalised;
 use crate::kernels::{Activations, Kernels, Needs, multiply};
@@ -17,6 +18,8 @@ pub(crate) struct Segment<'a> {
     /// Position of the first token.
     pub(crate) start: usize,
     pub(crate) tokens: &'a [TokenId],
+    /// What changes the model for this sequence.
+    pub(crate) adapter: Option<&'a Adapter>,
 }
 
 /// Buffers of a forward pass, kept from one pass to the next.
@@ -37,6 +40,7 @@ pub(crate) struct Workspace {
     /// The router's logits, and the results of one expert.
     pub(super) routing: Vec<f32>,
     pub(super) expert: Vec<f32>,
+    pub(super) low_rank: Scratch,
     /// For each rotation the cosines and sines of all rows' positions.
     pub(super) angles: Vec<(Arc<Rope>, Vec<[f32; 2]>)>,
 }
@@ -111,15 +115,86 @@ impl Pass<'_> {
         });
     }
 
-    /// Multiplies the input with the last matrix of a part and joins the result to the states.
-    pub(super) fn finish(&mut self, last: &Linear, join: &Join) {
+    /// Multiplies the input with the last matrix of a part and joins the result to the states. `source` writes an input row
+    /// for the adapters.
+    pub(super) fn finish(
+        &mut self,
+        last: &Linear,
+        join: &Join,
+        place: Place,
+        source: impl Fn(&Workspace, usize, &mut [f32]) + Sync,
+    ) {
         let work = &mut *self.work;
         if matches!(join, Join::Added) {
-            return multiply(self.pool, self.kernels, &work.input, &mut [last.addition(&mut work.states)]);
+            multiply(self.pool, self.kernels, &work.input, &mut [last.addition(&mut work.states)]);
+            return self.adapt(place, |work| &mut work.states, source);
         }
         let rows = work.input.rows();
         multiply(self.pool, self.kernels, &work.input, &mut [last.product(&mut work.branch, rows)]);
+        self.adapt(place, |work| &mut work.branch, source);
         self.join_branch(last.outputs(), join);
+    }
+
+    /// Adds what the adapters of the sequences give for a matrix to its results in `buffer`, a row of results for each row of
+    /// the pass; `source` writes the matrix's input of a row.
+    pub(super) fn adapt(
+        &mut self,
+        place: Place,
+        buffer: impl Fn(&mut Workspace) -> &mut Vec<f32>,
+        source: impl Fn(&Workspace, usize, &mut [f32]) + Sync,
+    ) {
+        if self.segments.iter().all(|segment| segment.adapter.is_none()) {
+            return;
+        }
+        let mut results = std::mem::take(buffer(self.work));
+        let mut scratch = std::mem::take(&mut self.work.low_rank);
+        let width = results.len() / self.rows().max(1);
+        let mut first = 0;
+        for segment in &*self.segments {
+            let count = segment.tokens.len();
+            if let Some(adapter) = segment.adapter {
+                let out = &mut results[first * width..(first + count) * width];
+                adapter.add_to(place, (self.pool, self.kernels), &mut scratch, count, out, |row, out| {
+                    source(self.work, first + row, out);
+                });
+            }
+            first += count;
+        }
+        self.work.low_rank = scratch;
+        *buffer(self.work) = results;
+    }
+
+    /// As [`Pass::adapt`] for results of some rows of the pass only.
+    pub(super) fn adapt_rows(
+        &mut self,
+        place: Place,
+        rows: &[usize],
+        results: &mut [f32],
+        source: impl Fn(&Workspace, usize, &mut [f32]) + Sync,
+    ) {
+        if self.segments.iter().all(|segment| segment.adapter.is_none()) {
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.work.low_rank);
+        let width = results.len() / rows.len().max(1);
+        for (&row, out) in rows.iter().zip(results.chunks_exact_mut(width.max(1))) {
+            if let Some(adapter) = self.adapter_of(row) {
+                adapter.add_to(place, (self.pool, self.kernels), &mut scratch, 1, out, |_, out| {
+                    source(self.work, row, out);
+                });
+            }
+        }
+        self.work.low_rank = scratch;
+    }
+
+    /// The adapter of the sequence that a row belongs to.
+    fn adapter_of(&self, row: usize) -> Option<&Adapter> {
+        let mut end = 0;
+        let segment = self.segments.iter().find(|segment| {
+            end += segment.tokens.len();
+            row < end
+        });
+        segment.and_then(|segment| segment.adapter)
     }
 
     /// Joins what a part left in the branch to the states.

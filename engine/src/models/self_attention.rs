@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use super::adapter::Part;
 use super::linear::{Linear, Norm};
 use super::pass::Join;
 use super::weights::LayerWeights;
-use super::{Pass, Sizes};
+use super::{Pass, Sizes, Workspace};
 use crate::EngineError;
 use crate::attention::{Attention, Scoring, Span};
 use crate::kernels::{Kernels, Needs, multiply};
+use crate::quant::Matrix;
 use crate::rope::Rope;
 
 /// `states += output(attention(rotate(query(x)), rotate(key(x)), value(x)))` with `x = norm(states)`.
@@ -91,6 +93,7 @@ impl SelfAttention {
             self.value.product(&mut work.values, rows),
         ];
         multiply(pass.pool, pass.kernels, &work.input, &mut products);
+        self.adapt_inputs(pass, sizes.width);
         let angles = self.rope.as_ref().map(|rope| pass.turn(rope));
         self.store_keys_and_values(pass, sizes, angles);
         self.attend(pass, sizes, angles);
@@ -100,7 +103,32 @@ impl SelfAttention {
         work.input.fill(pass.pool, pass.kernels, (rows, width), needs, |row, out| {
             out.copy_from_slice(&attended[row * width..][..width]);
         });
-        pass.finish(&self.output, &self.join);
+        pass.finish(&self.output, &self.join, (self.layer, Part::Output), |work, row, out| {
+            out.copy_from_slice(&work.attended[row * width..][..width]);
+        });
+    }
+
+    /// The matrix that an adapter may change.
+    pub(super) fn matrix(&self, part: Part) -> Option<&Matrix> {
+        let linear = match part {
+            Part::Query => &self.query,
+            Part::Key => &self.key,
+            Part::Value => &self.value,
+            Part::Output => &self.output,
+            Part::Gate | Part::Up | Part::Down | Part::Head => return None,
+        };
+        Some(&linear.weights)
+    }
+
+    /// Adds what adapters give to queries, keys and values.
+    fn adapt_inputs(&self, pass: &mut Pass<'_>, width: usize) {
+        let kernels = pass.kernels;
+        let source = |work: &Workspace, row: usize, out: &mut [f32]| {
+            kernels.run(self.norm.of(&work.states[row * width..][..width], out));
+        };
+        pass.adapt((self.layer, Part::Query), |work| &mut work.queries, source);
+        pass.adapt((self.layer, Part::Key), |work| &mut work.keys, source);
+        pass.adapt((self.layer, Part::Value), |work| &mut work.values, source);
     }
 
     /// Normalises and rotates the keys and puts them with the values into the caches.

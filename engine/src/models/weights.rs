@@ -11,7 +11,7 @@ use super::linear::{Linear, Norm};
 use crate::EngineError;
 use crate::gguf::{GgufFile, TensorView};
 use crate::pool::Pool;
-use crate::quant::{Matrix, WeightType, dequantize};
+use crate::quant::{Matrix, TILE_ROWS, WeightType, dequantize};
 
 /// More layers than this are taken for damage.
 const LAYERS_MAX: usize = 1024;
@@ -28,7 +28,7 @@ const HARMLESS: [&str; 4] = ["vocab_size", "rope.scaling.finetuned", "tensor_dat
 /// The tensors and settings of one architecture in a file.
 pub(super) struct Weights<'a> {
     pub(super) file: &'a GgufFile,
-    architecture: &'a str,
+    pub(super) architecture: &'a str,
     pool: &'a Pool,
     /// Longest sequence that the model is loaded for.
     pub(super) context_tokens: usize,
@@ -204,7 +204,7 @@ impl<'a> Weights<'a> {
     }
 
     /// Consecutive rows of one tensor as matrices of their own, of the given numbers of rows.
-    fn matrices(&self, name: &str, dims: &[usize], rows: &[usize]) -> Result<Vec<Matrix>, EngineError> {
+    pub(super) fn matrices(&self, name: &str, dims: &[usize], rows: &[usize]) -> Result<Vec<Matrix>, EngineError> {
         let tensor = self.tensor(name, dims)?;
         let mut rest = tensor.bytes;
         let mut matrices = Vec::with_capacity(rows.len());
@@ -337,6 +337,10 @@ impl LayerWeights<'_> {
         rows: usize,
         cols: usize,
     ) -> Result<Vec<Linear>, EngineError> {
+        // Matrices are packed in tiles of 16 rows; a file of tiny ones would grow many times over in memory.
+        if !rows.is_multiple_of(TILE_ROWS) {
+            return Err(self.weights.unsupported(&format!("experts of {rows} rows")));
+        }
         let name = self.name(&format!("{part}.weight"));
         let matrices = self.weights.matrices(&name, &[cols, rows, count], &vec![rows; count])?;
         let name = self.name(&format!("{part}.bias"));

@@ -178,14 +178,12 @@ pub(crate) fn real_model(id: &str) -> Option<PathBuf> {
 }
 
 /// Walks the greedy path of the plain forward pass in floats and compares the quantised one with it.
-#[test]
-fn smollm2_follows_its_float_self() {
-    let Some(path) = real_model("smollm2-135m-instruct-q4_1") else { return };
+fn follows_its_float_self(id: &str, prompts: &[&[TokenId]]) {
+    let Some(path) = real_model(id) else { return };
     let generator = Generator::load(&path, &options(2)).unwrap();
     let mut reference = Reference::load(&GgufFile::open(&path).unwrap());
     let (mut compared, mut differing, mut errors) = (0, 0, Vec::new());
-    // "The capital of France is", "Once upon a time", and the beginning of a chat turn.
-    for prompt in [&[504, 3575, 282, 4649, 314][..], &[6403, 2163, 253, 655], &[1, 4093, 198, 1780, 314]] {
+    for prompt in prompts {
         reference.clear();
         let mut tokens: Vec<TokenId> = prompt.to_vec();
         let mut expected: Vec<Vec<f64>> = tokens.iter().map(|&token| log_softmax(&reference.next(token))).collect();
@@ -213,6 +211,21 @@ fn smollm2_follows_its_float_self() {
     assert!(compared >= 40, "{compared}");
     assert_eq!(differing, 0);
     assert!(mean < 0.12, "{mean}");
+}
+
+#[test]
+fn smollm2_follows_its_float_self() {
+    // "The capital of France is", "Once upon a time", and the beginning of a chat turn.
+    let prompts = [&[504, 3575, 282, 4649, 314][..], &[6403, 2163, 253, 655], &[1, 4093, 198, 1780, 314]];
+    follows_its_float_self("smollm2-135m-instruct-q4_1", &prompts);
+}
+
+#[test]
+fn gemma3_follows_its_float_self() {
+    // "The capital of France is", "Once upon a time", and the beginning of a function.
+    let prompts =
+        [&[2, 818, 5279, 529, 7001, 563][..], &[2, 14946, 3324, 496, 990], &[2, 2063, 1138, 236_769, 236_746]];
+    follows_its_float_self("gemma3-270m", &prompts);
 }
 
 /// Token ids, likeliest first.

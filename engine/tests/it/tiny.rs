@@ -400,6 +400,17 @@ impl TinyModel {
     }
 }
 
+/// Writes a low-rank adapter with these settings and tensors; a tensor is a name, its dimensions and its values.
+pub(crate) fn write_adapter(path: &Path, settings: &[(&str, Setting)], tensors: &[(String, [usize; 2], Vec<f32>)]) {
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let tensors: Vec<Tensor> = tensors
+        .iter()
+        .map(|(name, dims, values)| (name.clone(), WeightType::F32, dims.to_vec(), bytes(values)))
+        .collect();
+    let metadata: Vec<_> = settings.iter().map(|(name, value)| setting(name, *value)).collect();
+    write_file(path, &metadata, &tensors);
+}
+
 fn write_file(path: &Path, metadata: &[Vec<u8>], tensors: &[Tensor]) {
     let mut file = Vec::new();
     file.extend_from_slice(b"GGUF");
