@@ -286,7 +286,8 @@ def divergence(args):
     mean_loss = joined("float", "loss").mean()
     result = {"what": "divergence", "model": args.model.name, "windows": len(rows["float"]), "context": args.context}
     for who in ("ours", "peer") if peer else ("ours",):
-        result[who] = {"divergence_mean": float(joined(who, "divergence").mean()), "agree": float(joined(who, "agree").mean()),
+        result[who] = {"divergence_mean": float(joined(who, "divergence").mean()),
+                       "divergence_median": float(np.median(joined(who, "divergence"))), "agree": float(joined(who, "agree").mean()),
                        "perplexity_off": float(math.expm1(joined(who, "loss").mean() - mean_loss)),
                        "loss_error_mean": float(np.abs(joined(who, "loss") - joined("float", "loss")).mean())}
     print(json.dumps(result))

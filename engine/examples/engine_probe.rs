@@ -1,15 +1,18 @@
-//! A small driver of the library for comparisons with other programs: the commands and lines of `cloister tokenize`
-//! and `cloister embed`, without the rest of the program.
+//! A small driver of the library for comparisons with other programs: the commands and lines of `cloister tokenize`,
+//! `cloister embed` and `cloister score`, without the rest of the program.
 //!
 //! Use: `engine_probe tokenize|wordpiece|embed --model MODEL [--texts FILE] [--special] [--threads N]`, lines
 //! `{"id": …, "text": …}` from the file or standard input. `wordpiece` gives the tokens of an encoder.
+//! `engine_probe score --model MODEL --sequences FILE [--logits FOLDER] [--adapter FILE]`, lines `{"id": …, "tokens": […]}`.
+//! `engine_probe prefill --model MODEL [--threads N]` measures reading 512 tokens.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use cloister_engine::gguf::GgufFile;
-use cloister_engine::{Encoder, Special, Tokenizer};
+use cloister_engine::sample::greedy;
+use cloister_engine::{CancelFlag, Encoder, Generator, LoadOptions, Special, Tokenizer};
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;
@@ -19,6 +22,9 @@ type Failure = Box<dyn std::error::Error>;
 struct Options {
     model: PathBuf,
     texts: Option<PathBuf>,
+    sequences: Option<PathBuf>,
+    logits: Option<PathBuf>,
+    adapter: Option<PathBuf>,
     special: bool,
     threads: usize,
 }
@@ -32,11 +38,19 @@ fn main() -> Result<(), Failure> {
         match word.as_str() {
             "--model" => options.model = value()?.into(),
             "--texts" => options.texts = Some(value()?.into()),
+            "--sequences" => options.sequences = Some(value()?.into()),
+            "--adapter" => options.adapter = Some(value()?.into()),
+            "--logits" => options.logits = Some(value()?.into()),
             "--threads" => options.threads = value()?.parse()?,
             "--special" => options.special = true,
             "--json" => {}
             _ => return Err(format!("unknown option {word}").into()),
         }
+    }
+    match command.as_str() {
+        "score" => return score(&options),
+        "prefill" => return prefill(&options),
+        _ => {}
     }
     let lines = match &options.texts {
         Some(path) => read_lines(BufReader::new(File::open(path)?))?,
@@ -46,7 +60,7 @@ fn main() -> Result<(), Failure> {
         "tokenize" => tokenize(&options.model, options.special, &lines),
         "wordpiece" => wordpiece(&options.model, &lines),
         "embed" => embed(&options.model, options.threads, &lines),
-        _ => Err("engine_probe tokenize|wordpiece|embed --model MODEL [--texts FILE] [--special] [--threads N]".into()),
+        _ => Err("engine_probe tokenize|wordpiece|embed|score|prefill --model MODEL [--texts FILE] [--special] [--threads N]".into()),
     }
 }
 
@@ -90,5 +104,71 @@ fn embed(model: &Path, threads: usize, lines: &[(Value, String)]) -> Result<(), 
         writeln!(out, "{}", json!({"id": id, "embedding": vector}))?;
     }
     writeln!(std::io::stderr().lock(), "{} texts in {seconds:.3} s", texts.len())?;
+    Ok(())
+}
+
+/// For each sequence the likeliest token after each token and the log-probabilities of its own; all logits into a folder.
+fn score(options: &Options) -> Result<(), Failure> {
+    let path = options.sequences.as_ref().ok_or("score wants --sequences")?;
+    let lines: Vec<Value> = BufReader::new(File::open(path)?)
+        .lines()
+        .map(|line| Ok(serde_json::from_str(&line?)?))
+        .collect::<Result<_, Failure>>()?;
+    let tokens = |line: &Value| -> Vec<u32> {
+        line["tokens"].as_array().into_iter().flatten().filter_map(Value::as_u64).map(|id| id as u32).collect()
+    };
+    let longest = lines.iter().map(|line| tokens(line).len()).max().unwrap_or(1);
+    let load =
+        LoadOptions { threads: options.threads, context_tokens: longest.max(256) as u32, memory_available_bytes: None };
+    let model = Generator::load(&options.model, &load)?;
+    let mut out = std::io::stdout().lock();
+    for (number, line) in lines.iter().enumerate() {
+        let tokens = tokens(line);
+        let mut file = match &options.logits {
+            Some(folder) => Some(BufWriter::new(File::create(folder.join(format!("{number}.f32")))?)),
+            None => None,
+        };
+        let (mut argmax, mut logprobs, mut written) = (Vec::new(), Vec::new(), Ok(()));
+        logits_of(&model, options.adapter.as_deref(), &tokens, &mut |row, logits| {
+            if let (Some(file), Ok(())) = (&mut file, &written) {
+                written = logits.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()));
+            }
+            argmax.push(greedy(logits));
+            if let Some(&next) = tokens.get(row + 1) {
+                let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+                let sum: f64 = logits.iter().map(|value| (f64::from(*value) - largest).exp()).sum();
+                logprobs.push(f64::from(logits[next as usize]) - largest - sum.ln());
+            }
+        })?;
+        written?;
+        if let Some(mut file) = file {
+            file.flush()?;
+        }
+        writeln!(out, "{}", json!({"id": line["id"], "argmax": argmax, "logprobs": logprobs}))?;
+    }
+    Ok(())
+}
+
+/// Calls `on_row` with the logits after each token; with an adapter the tokens are computed one by one.
+fn logits_of(
+    model: &Generator,
+    adapter: Option<&Path>,
+    tokens: &[u32],
+    on_row: &mut dyn FnMut(usize, &[f32]),
+) -> Result<(), Failure> {
+    let Some(adapter) = adapter else { return Ok(model.score(tokens, on_row)?) };
+    let mut sequence = model.sequence_with(&model.load_adapter(adapter, 1.0)?)?;
+    for (row, token) in tokens.iter().enumerate() {
+        model.prefill(&mut sequence, std::slice::from_ref(token), &CancelFlag::new())?;
+        on_row(row, model.logits(&sequence));
+    }
+    Ok(())
+}
+
+fn prefill(options: &Options) -> Result<(), Failure> {
+    let load = LoadOptions { threads: options.threads, context_tokens: 1024, memory_available_bytes: None };
+    let model = Generator::load(&options.model, &load)?;
+    let found = cloister_engine::bench::prefill(&model, 512, 0, 5)?;
+    writeln!(std::io::stdout().lock(), "{:?}", found.per_second)?;
     Ok(())
 }

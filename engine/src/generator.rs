@@ -1,6 +1,7 @@
 //! Decoders: load, prefill, and the single forward pass that everything else is made of.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::catalogue::ModelInfo;
 use crate::gguf::GgufFile;
@@ -8,7 +9,7 @@ use crate::kernels::Kernels;
 use crate::models::{self, Decoder, Pass, Segment, Workspace};
 use crate::pool::Pool;
 use crate::turn::Turn;
-use crate::{CancelFlag, ChatMessage, ChatTemplate, EngineError, Sequence, TokenId, Tokenizer};
+use crate::{Adapter, CancelFlag, ChatMessage, ChatTemplate, EngineError, Sequence, TokenId, Tokenizer};
 
 /// Most tokens in one forward pass. Between passes other callers get their turn.
 pub(crate) const CHUNK_TOKENS: usize = 512;
@@ -30,11 +31,13 @@ pub struct Generator {
     info: ModelInfo,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
-    model: Box<dyn Decoder>,
+    model: Decoder,
     context_tokens: usize,
     kernels: Kernels,
     pool: Pool,
     workspace: Turn<Workspace>,
+    /// Marks the adapters that were loaded for this model.
+    mark: Arc<()>,
 }
 
 impl Generator {
@@ -58,7 +61,7 @@ impl Generator {
         }
         let file = GgufFile::open(path)?;
         let pool = Pool::new(options.threads);
-        let model = models::load(&file, &pool)?;
+        let model = models::load(&file, &pool, context_tokens as usize)?;
         let tokenizer = Tokenizer::from_gguf(&file)?;
         Ok(Self {
             info,
@@ -69,6 +72,7 @@ impl Generator {
             kernels,
             pool,
             workspace: Turn::default(),
+            mark: Arc::default(),
         })
     }
 
@@ -126,7 +130,33 @@ impl Generator {
 
     /// An empty sequence for this model.
     pub fn sequence(&self) -> Sequence {
-        Sequence::new(self.model.sizes().kv_shape())
+        Sequence::new(self.model.sizes().kv_shape(), None)
+    }
+
+    /// An empty sequence for which an adapter changes the model. Sequences with different adapters and without one may share
+    /// the forward passes of [`Generator::prefill_many`].
+    ///
+    /// # Errors
+    /// [`EngineError::InvalidInput`] when the adapter was loaded for another model.
+    pub fn sequence_with(&self, adapter: &Arc<Adapter>) -> Result<Sequence, EngineError> {
+        if !adapter.belongs_to(&self.mark) {
+            return Err(EngineError::InvalidInput("the adapter was loaded for another model".to_owned()));
+        }
+        Ok(Sequence::new(self.model.sizes().kv_shape(), Some(Arc::clone(adapter))))
+    }
+
+    /// Loads a low-rank adapter (GGUF, `adapter.type = lora`) for this model; `strength` multiplies what it adds, 1 is as the
+    /// file says.
+    ///
+    /// # Errors
+    /// What is wrong with the file, does not fit this model or is not supported, by name.
+    pub fn load_adapter(&self, path: &Path, strength: f32) -> Result<Arc<Adapter>, EngineError> {
+        if !strength.is_finite() {
+            return Err(EngineError::InvalidInput(format!("an adapter's strength of {strength}")));
+        }
+        let file = GgufFile::open(path)?;
+        let adapter = Adapter::load(&file, &self.model, Arc::clone(&self.mark), strength, &self.pool)?;
+        Ok(Arc::new(adapter))
     }
 
     /// Computes `tokens` after what the sequence holds, in chunks between which `cancel` is looked at.
@@ -216,6 +246,9 @@ impl Generator {
         if sequence.cache.shape() != sizes.kv_shape() {
             return Err(EngineError::InvalidInput("the sequence belongs to another model".to_owned()));
         }
+        if sequence.adapter.as_ref().is_some_and(|adapter| !adapter.belongs_to(&self.mark)) {
+            return Err(EngineError::InvalidInput("the sequence's adapter belongs to another model".to_owned()));
+        }
         if let Some(token) = tokens.iter().find(|&&token| token as usize >= sizes.vocabulary) {
             return Err(EngineError::InvalidInput(format!("token {token} of {}", sizes.vocabulary)));
         }
@@ -255,7 +288,7 @@ impl Generator {
         &self,
         steps: &mut [Step<'_>],
         cancel: &CancelFlag,
-        after: impl FnOnce(&dyn Decoder, &mut Pass<'_>),
+        after: impl FnOnce(&Decoder, &mut Pass<'_>),
     ) -> Result<(), EngineError> {
         let mut work = self.workspace.take();
         let mut segments: Vec<Segment<'_>> = steps
@@ -263,13 +296,14 @@ impl Generator {
             .map(|step| {
                 step.sequence.logits.clear();
                 let start = step.sequence.tokens.len();
-                Segment { cache: &mut step.sequence.cache, start, tokens: step.tokens }
+                let adapter = step.sequence.adapter.as_deref();
+                Segment { cache: &mut step.sequence.cache, start, tokens: step.tokens, adapter }
             })
             .collect();
         let mut pass =
             Pass { pool: &self.pool, kernels: self.kernels, cancel, segments: &mut segments, work: &mut work };
         self.model.forward(&mut pass)?;
-        after(self.model.as_ref(), &mut pass);
+        after(&self.model, &mut pass);
         for step in steps {
             step.sequence.tokens.extend_from_slice(step.tokens);
         }

@@ -101,11 +101,11 @@ impl KvCache {
         });
     }
 
-    /// One head of one layer, page by page.
-    pub(crate) fn head(&self, layer: usize, head: usize) -> impl Iterator<Item = PageView<'_>> + Clone {
+    /// One head of one layer, page by page from page `first` on.
+    pub(crate) fn head(&self, layer: usize, head: usize, first: usize) -> impl Iterator<Item = PageView<'_>> + Clone {
         let length = self.shape.head_length();
         let start = (layer * self.shape.heads + head) * length;
-        self.pages.iter().map(move |page| {
+        self.pages[first..].iter().map(move |page| {
             let (keys, values) = page[start..start + length].split_at(length / 2);
             PageView { keys, values }
         })

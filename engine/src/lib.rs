@@ -1,8 +1,8 @@
 //! Local models: GGUF files and encoders, read, tokenised and run on the CPU.
 //!
-//! The crate reads model files it does not trust, turns text into tokens and tokens into text, runs decoders of the
-//! llama and qwen2 families and BERT encoders, and samples. It knows tensors; it knows no documents, no HTTP and no
-//! prompts, and it neither prints nor reads the environment.
+//! The crate reads model files it does not trust, turns text into tokens and tokens into text, runs decoders (llama,
+//! mistral3, qwen2, qwen3, qwen3moe, gemma2, gemma3, phi3, granite, smollm3, gpt-oss) and BERT encoders, and samples. It
+//! knows tensors; it knows no documents, no HTTP and no prompts, and it neither prints nor reads the environment.
 //!
 //! Threads: [`Generator`] and [`Encoder`] are `Send + Sync`. A generator runs one forward pass at a time on a pool of
 //! its own; callers on several threads wait for one another inside.
@@ -54,6 +54,7 @@ pub use encoders::Encoder;
 pub use error::EngineError;
 pub use generate::{Finish, GenerateOptions, Generation, TokenEvent, TokenMask};
 pub use generator::{Generator, LoadOptions};
+pub use models::Adapter;
 pub use perplexity::Perplexity;
 pub use sample::Sampling;
 pub use sequence::Sequence;

@@ -1,7 +1,9 @@
 //! The state of one sequence of tokens.
 
-use crate::TokenId;
+use std::sync::Arc;
+
 use crate::kv::{KvCache, KvShape};
+use crate::{Adapter, TokenId};
 
 /// The keys and values of one sequence, and the logits after its last token.
 ///
@@ -11,11 +13,12 @@ pub struct Sequence {
     pub(crate) tokens: Vec<TokenId>,
     pub(crate) logits: Vec<f32>,
     pub(crate) cache: KvCache,
+    pub(crate) adapter: Option<Arc<Adapter>>,
 }
 
 impl Sequence {
-    pub(crate) fn new(shape: KvShape) -> Self {
-        Self { tokens: Vec::new(), logits: Vec::new(), cache: KvCache::new(shape) }
+    pub(crate) fn new(shape: KvShape, adapter: Option<Arc<Adapter>>) -> Self {
+        Self { tokens: Vec::new(), logits: Vec::new(), cache: KvCache::new(shape), adapter }
     }
 
     /// The tokens computed so far.

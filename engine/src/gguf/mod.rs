@@ -223,6 +223,21 @@ impl GgufFile {
         list.map(Some).ok_or_else(|| self.wrong_kind(key, value, "a list of whole numbers"))
     }
 
+    /// A list of truth values; `None` when the key is absent or holds something else than a list.
+    ///
+    /// # Errors
+    /// The list holds other values than true and false (1 and 0 count as such).
+    pub fn flag_list(&self, key: &str) -> Result<Option<Vec<bool>>, EngineError> {
+        match self.header.metadata.get(key) {
+            Some(value @ Value::Array(Array::Numbers { kind, start, len })) => {
+                let list = value::flag_list(*kind, &self.bytes, *start, *len);
+                list.map(Some).ok_or_else(|| self.wrong_kind(key, value, "a list of true and false"))
+            }
+            Some(value @ Value::Array(Array::Texts(_))) => Err(self.wrong_kind(key, value, "a list of true and false")),
+            _ => Ok(None),
+        }
+    }
+
     /// A list of numbers as f32; `None` when the key is absent.
     pub fn f32_list(&self, key: &str) -> Result<Option<Vec<f32>>, EngineError> {
         let Some(value) = self.header.metadata.get(key) else { return Ok(None) };

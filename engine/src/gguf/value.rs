@@ -205,6 +205,14 @@ pub(super) fn unsigned_list(kind: Kind, bytes: &[u8], start: usize, len: usize) 
     numbers(kind, bytes, start, len).map(|value| value.and_then(|v| v.as_unsigned())).collect()
 }
 
+pub(super) fn flag_list(kind: Kind, bytes: &[u8], start: usize, len: usize) -> Option<Vec<bool>> {
+    let flag = |value: Value| match value {
+        Value::Flag(flag) => Some(flag),
+        other => other.as_unsigned().filter(|&number| number <= 1).map(|number| number == 1),
+    };
+    numbers(kind, bytes, start, len).map(|value| value.and_then(flag)).collect()
+}
+
 pub(super) fn f32_list(kind: Kind, bytes: &[u8], start: usize, len: usize) -> Option<Vec<f32>> {
     numbers(kind, bytes, start, len).map(|value| value.and_then(|v| v.as_f64()).map(|n| n as f32)).collect()
 }

@@ -5,7 +5,7 @@
 //! dimension by dimension, so that a lane is a key; values lie key by key, so that a lane is a dimension.
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
 
-use super::rows::exponentials;
+use super::rows::{exponentials_beside, soft_cap};
 use super::{Simd, Task};
 use crate::kv::PAGE_TOKENS;
 
@@ -34,8 +34,13 @@ pub(crate) struct AttendScratch {
 pub(crate) struct AttendTask<'a, P> {
     /// Values of a head, a multiple of 16.
     pub(crate) dim: usize,
-    /// For each row how many keys it sees, at least one. The number of rows is 1, 2, 4 or 8, and at most `Simd::QUERIES`.
-    pub(crate) lengths: &'a [usize],
+    /// For each row the first key that it sees, and the one after the last; at least one lies between. The number of rows
+    /// is 1, 2, 4 or 8, and at most `Simd::QUERIES`.
+    pub(crate) seen: &'a [[usize; 2]],
+    /// Scores become `cap * tanh(score / cap)`.
+    pub(crate) cap: Option<f32>,
+    /// For each row a score without a value.
+    pub(crate) sinks: Option<&'a [f32]>,
     pub(crate) pages: P,
     pub(crate) scratch: &'a mut AttendScratch,
 }
@@ -45,7 +50,7 @@ impl<'p, P: Iterator<Item = PageView<'p>> + Clone> Task for AttendTask<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        match self.lengths.len() {
+        match self.seen.len() {
             1 => attend::<S, P, 1>(simd, self),
             2 => attend::<S, P, 2>(simd, self),
             4 if S::QUERIES >= 4 => attend::<S, P, 4>(simd, self),
@@ -58,7 +63,7 @@ impl<'p, P: Iterator<Item = PageView<'p>> + Clone> Task for AttendTask<'_, P> {
 #[inline(always)]
 fn attend<'p, S: Simd, P: Iterator<Item = PageView<'p>> + Clone, const W: usize>(simd: S, task: AttendTask<'_, P>) {
     let (dim, scratch) = (task.dim, task.scratch);
-    let longest = task.lengths.iter().copied().max().unwrap_or(0);
+    let longest = task.seen.iter().map(|&[_, end]| end).max().unwrap_or(0);
     let stride = longest.next_multiple_of(PAGE_TOKENS);
     let pages = longest.div_ceil(PAGE_TOKENS);
     scratch.interleaved.resize(dim * W, 0.0);
@@ -75,9 +80,15 @@ fn attend<'p, S: Simd, P: Iterator<Item = PageView<'p>> + Clone, const W: usize>
     }
     let mut scales = [0.0; W];
     for (row, scale) in scales.iter_mut().enumerate() {
-        let (seen, hidden) = scratch.scores[row * stride..][..stride].split_at_mut(task.lengths[row]);
-        *scale = 1.0 / exponentials(simd, seen);
-        hidden.fill(0.0);
+        let [first, end] = task.seen[row];
+        let (before, rest) = scratch.scores[row * stride..][..stride].split_at_mut(first);
+        let (seen, after) = rest.split_at_mut(end - first);
+        if let Some(cap) = task.cap {
+            soft_cap(simd, seen, cap);
+        }
+        *scale = 1.0 / exponentials_beside(simd, seen, task.sinks.map(|sinks| sinks[row]));
+        before.fill(0.0);
+        after.fill(0.0);
     }
     scratch.out.resize(dim * W, 0.0);
     let vectors = dim / 16;

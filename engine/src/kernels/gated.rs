@@ -7,7 +7,7 @@
 
 use super::activations::{Activations, GroupWriter, STRIP};
 use super::matmul::{PIECES_PER_THREAD, Shared, multiply_tiles};
-use super::rows::silu_gate;
+use super::rows::{Gate, clamped_gate, gelu_gate, silu_gate};
 use super::{Kernels, Simd, Task};
 use crate::pool::{Disjoint, Pool};
 use crate::quant::{GROUP, Matrix, TILE_ROWS};
@@ -32,7 +32,7 @@ thread_local! {
     static GROUPS: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
 }
 
-/// Fills `out` with `silu(gate) * up` of the input, in integers; fine ones when `fine` is set.
+/// Fills `out` with the gated unit of the input, in integers; fine ones when `fine` is set.
 ///
 /// # Panics
 /// When the matrices do not fit the input or each other.
@@ -41,8 +41,8 @@ pub(crate) fn multiply_gated(
     kernels: Kernels,
     input: &Activations,
     [gate, up]: [GatedMatrix<'_>; 2],
-    out: &mut Activations,
-    fine: bool,
+    kind: Gate,
+    (out, fine): (&mut Activations, bool),
 ) {
     let (rows, columns) = (input.rows(), gate.weights.rows());
     for matrix in [gate, up] {
@@ -74,7 +74,7 @@ pub(crate) fn multiply_gated(
                 multiply_tiles(kernels, input, &product, first..first + GROUP / TILE_ROWS);
             }
             let [gate, up] = &values;
-            kernels.run(GateGroup { gate, up, group, writer: &writer });
+            kernels.run(GateGroup { kind, gate, up, group, writer: &writer });
         }
         GROUPS.set(values);
     });
@@ -82,6 +82,7 @@ pub(crate) fn multiply_gated(
 
 /// Joins one group of columns of all rows.
 struct GateGroup<'a, 'b> {
+    kind: Gate,
     gate: &'a [f32],
     up: &'a [f32],
     group: usize,
@@ -93,20 +94,30 @@ impl Task for GateGroup<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let gate = self.gate.as_chunks::<16>().0.as_chunks::<2>().0;
-        let up = self.up.as_chunks::<16>().0.as_chunks::<2>().0;
-        for (row, (gate, up)) in gate.iter().zip(up).enumerate() {
-            let values = [silu_gate(simd, &gate[0], &up[0]), silu_gate(simd, &gate[1], &up[1])];
-            // SAFETY: each group is written by one call, row after row.
-            unsafe { self.writer.put(simd, (row, self.group), values) };
+        match self.kind {
+            Gate::Silu => join_group(simd, &self, silu_gate),
+            Gate::GeluTanh => join_group(simd, &self, gelu_gate),
+            Gate::ClampedSwiglu => join_group(simd, &self, clamped_gate),
         }
+    }
+}
+
+#[inline(always)]
+fn join_group<S: Simd>(simd: S, task: &GateGroup<'_, '_>, combine: impl Fn(S, S::Floats, S::Floats) -> S::Floats) {
+    let gate = task.gate.as_chunks::<16>().0.as_chunks::<2>().0;
+    let up = task.up.as_chunks::<16>().0.as_chunks::<2>().0;
+    for (row, (gate, up)) in gate.iter().zip(up).enumerate() {
+        let first = combine(simd, simd.load(&gate[0]), simd.load(&up[0]));
+        let second = combine(simd, simd.load(&gate[1]), simd.load(&up[1]));
+        // SAFETY: each group is written by one call, row after row.
+        unsafe { task.writer.put(simd, (row, task.group), [first, second]) };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::rows::SiluGate;
+    use crate::kernels::rows::GateTask;
     use crate::kernels::{Needs, Product, multiply};
     use crate::quant::WeightType;
 
@@ -138,8 +149,15 @@ mod tests {
         let (inner, cols, outputs) = (96, 64, 20);
         let (gate, up) = (matrix(inner, cols, 1, &pool), matrix(inner, cols, 2, &pool));
         let (down, bias) = (matrix(outputs, inner, 3, &pool), values(inner, 4));
-        for (kernels, rows, fine) in Kernels::available().into_iter().flat_map(|kernels| {
-            [(1, false), (1, true), (5, false), (7, true), (20, false)].map(|(rows, fine)| (kernels, rows, fine))
+        for (kernels, kind, rows, fine) in Kernels::available().into_iter().flat_map(|kernels| {
+            [
+                (Gate::Silu, 1, false),
+                (Gate::GeluTanh, 1, true),
+                (Gate::ClampedSwiglu, 5, false),
+                (Gate::Silu, 7, true),
+                (Gate::GeluTanh, 20, false),
+            ]
+            .map(|(kind, rows, fine)| (kernels, kind, rows, fine))
         }) {
             let source = values(rows * cols, 5);
             let needs = Needs { fine, ..Needs::of([&gate]) };
@@ -149,7 +167,7 @@ mod tests {
             });
             let mut joined = Activations::default();
             let halves = [GatedMatrix { weights: &gate, bias: Some(&bias) }, GatedMatrix { weights: &up, bias: None }];
-            multiply_gated(&pool, kernels, &input, halves, &mut joined, fine);
+            multiply_gated(&pool, kernels, &input, halves, kind, (&mut joined, fine));
             let (mut gates, mut ups) = (vec![0.0; rows * inner], vec![0.0; rows * inner]);
             let mut products = [
                 Product { weights: &gate, bias: Some(&bias), out: &mut gates, accumulate: false },
@@ -159,7 +177,7 @@ mod tests {
             let mut written = Activations::default();
             written.fill(&pool, kernels, (rows, inner), needs, |row, out| {
                 let range = row * inner..(row + 1) * inner;
-                kernels.run(SiluGate { gate: &gates[range.clone()], up: &ups[range], out });
+                kernels.run(GateTask { kind, gate: &gates[range.clone()], up: &ups[range], out });
             });
             let results = [&joined, &written].map(|input| {
                 let mut out = vec![0.0; rows * outputs];

@@ -24,63 +24,164 @@ impl Task for RmsNorm<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (chunks, rest) = self.row.as_chunks::<16>();
-        let mut squares = simd.floats(0.0);
-        for chunk in chunks {
-            let values = simd.load(chunk);
-            squares = simd.fma(values, values, squares);
-        }
-        let values = simd.load(&padded(rest, 0.0));
-        let mean = simd.sum_lanes(simd.fma(values, values, squares)) / self.row.len() as f32;
-        let scale = 1.0 / (mean + self.epsilon).sqrt();
+        let scale = inverse_root_mean_square(simd, self.row, self.epsilon);
         for ((out, &value), &weight) in self.out.iter_mut().zip(self.row).zip(self.weight) {
             *out = value * scale * weight;
         }
     }
 }
 
-/// The gated unit of llama and its kin: `out = gate / (1 + exp(-gate)) * up` (Shazeer 2020).
-pub(crate) struct SiluGate<'a> {
+/// As [`RmsNorm`], added to what `out` holds.
+pub(crate) struct AddNormalised<'a> {
+    pub(crate) row: &'a [f32],
+    pub(crate) weight: &'a [f32],
+    pub(crate) epsilon: f32,
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Task for AddNormalised<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let scale = inverse_root_mean_square(simd, self.row, self.epsilon);
+        for ((out, &value), &weight) in self.out.iter_mut().zip(self.row).zip(self.weight) {
+            *out += value * scale * weight;
+        }
+    }
+}
+
+#[inline(always)]
+fn inverse_root_mean_square<S: Simd>(simd: S, row: &[f32], epsilon: f32) -> f32 {
+    let (chunks, rest) = row.as_chunks::<16>();
+    let mut squares = simd.floats(0.0);
+    for chunk in chunks {
+        let values = simd.load(chunk);
+        squares = simd.fma(values, values, squares);
+    }
+    let values = simd.load(&padded(rest, 0.0));
+    let mean = simd.sum_lanes(simd.fma(values, values, squares)) / row.len() as f32;
+    1.0 / (mean + epsilon).sqrt()
+}
+
+/// How the two inputs of a gated unit become one (Shazeer 2020).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// `gate * sigmoid(gate) * up`, of llama and its kin.
+    Silu,
+    /// `gelu(gate) * up` with the approximation by a hyperbolic tangent (Hendrycks and Gimpel 2016), of gemma.
+    GeluTanh,
+    /// `gate * sigmoid(1.702 gate) * (up + 1)` with the gate at most 7 and `up` between -7 and 7, of gpt-oss.
+    ClampedSwiglu,
+}
+
+/// A row of a gated unit.
+pub(crate) struct GateTask<'a> {
+    pub(crate) kind: Gate,
     pub(crate) gate: &'a [f32],
     pub(crate) up: &'a [f32],
     pub(crate) out: &'a mut [f32],
 }
 
-impl Task for SiluGate<'_> {
+impl Task for GateTask<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (gate, gate_rest) = self.gate.as_chunks::<16>();
-        let (up, up_rest) = self.up.as_chunks::<16>();
-        let (out, out_rest) = self.out.as_chunks_mut::<16>();
-        for ((gate, up), out) in gate.iter().zip(up).zip(out) {
-            simd.store(silu_gate(simd, gate, up), out);
+        match self.kind {
+            Gate::Silu => gate_row(simd, self, silu_gate),
+            Gate::GeluTanh => gate_row(simd, self, gelu_gate),
+            Gate::ClampedSwiglu => gate_row(simd, self, clamped_gate),
         }
-        let mut last = [0.0; 16];
-        simd.store(silu_gate(simd, &padded(gate_rest, 0.0), &padded(up_rest, 0.0)), &mut last);
-        out_rest.copy_from_slice(&last[..out_rest.len()]);
     }
 }
 
-/// Sixteen values of the gated unit.
 #[inline(always)]
-pub(super) fn silu_gate<S: Simd>(simd: S, gate: &[f32; 16], up: &[f32; 16]) -> S::Floats {
-    let gate = simd.load(gate);
-    let one = simd.floats(1.0);
-    let below = simd.add(one, simd.exp(simd.sub(simd.floats(0.0), gate)));
-    simd.mul(simd.div(gate, below), simd.load(up))
+fn gate_row<S: Simd>(simd: S, task: GateTask<'_>, combine: impl Fn(S, S::Floats, S::Floats) -> S::Floats) {
+    let (gate, gate_rest) = task.gate.as_chunks::<16>();
+    let (up, up_rest) = task.up.as_chunks::<16>();
+    let (out, out_rest) = task.out.as_chunks_mut::<16>();
+    for ((gate, up), out) in gate.iter().zip(up).zip(out) {
+        simd.store(combine(simd, simd.load(gate), simd.load(up)), out);
+    }
+    let mut last = [0.0; 16];
+    simd.store(combine(simd, simd.load(&padded(gate_rest, 0.0)), simd.load(&padded(up_rest, 0.0))), &mut last);
+    out_rest.copy_from_slice(&last[..out_rest.len()]);
+}
+
+/// `value / (1 + exp(-slope))`.
+#[inline(always)]
+fn times_sigmoid<S: Simd>(simd: S, value: S::Floats, slope: S::Floats) -> S::Floats {
+    simd.div(value, simd.add(simd.floats(1.0), simd.exp(simd.sub(simd.floats(0.0), slope))))
+}
+
+#[inline(always)]
+pub(super) fn silu_gate<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
+    simd.mul(times_sigmoid(simd, gate, gate), up)
+}
+
+/// `(1 + tanh(x)) / 2` is the sigmoid of `2 x`.
+#[inline(always)]
+pub(super) fn gelu_gate<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
+    let cubic = simd.fma(simd.mul(gate, gate), simd.floats(0.044_715), simd.floats(1.0));
+    let slope = simd.mul(simd.mul(gate, cubic), simd.floats(2.0 * 0.797_884_6));
+    simd.mul(times_sigmoid(simd, gate, slope), up)
+}
+
+#[inline(always)]
+pub(super) fn clamped_gate<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
+    let gate = simd.min(gate, simd.floats(7.0));
+    let up = simd.max(simd.min(up, simd.floats(7.0)), simd.floats(-7.0));
+    simd.mul(times_sigmoid(simd, gate, simd.mul(gate, simd.floats(1.702))), simd.add(up, simd.floats(1.0)))
+}
+
+/// Replaces each value by `cap * tanh(value / cap)`, with an absolute error of about a ten millionth of the cap.
+pub(crate) struct SoftCap<'a> {
+    pub(crate) values: &'a mut [f32],
+    pub(crate) cap: f32,
+}
+
+impl Task for SoftCap<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        soft_cap(simd, self.values, self.cap);
+    }
+}
+
+#[inline(always)]
+pub(super) fn soft_cap<S: Simd>(simd: S, values: &mut [f32], cap: f32) {
+    let capped = |values: &[f32; 16]| {
+        let powers = simd.exp(simd.mul(simd.load(values), simd.floats(2.0 / cap)));
+        let share = simd.div(simd.floats(2.0), simd.add(powers, simd.floats(1.0)));
+        simd.mul(simd.sub(simd.floats(1.0), share), simd.floats(cap))
+    };
+    let (chunks, rest) = values.as_chunks_mut::<16>();
+    for chunk in chunks {
+        simd.store(capped(chunk), chunk);
+    }
+    let mut last = [0.0; 16];
+    simd.store(capped(&padded(rest, 0.0)), &mut last);
+    rest.copy_from_slice(&last[..rest.len()]);
 }
 
 /// Replaces scores by `exp(score - largest)` and returns their sum. Sums run lane by lane, so they depend on the row alone.
 #[inline(always)]
 pub(super) fn exponentials<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
+    exponentials_beside(simd, scores, None)
+}
+
+/// As [`exponentials`]; a `sink` is one more score that counts for the largest and for the sum.
+#[inline(always)]
+pub(super) fn exponentials_beside<S: Simd>(simd: S, scores: &mut [f32], sink: Option<f32>) -> f32 {
     let (chunks, rest) = scores.as_chunks_mut::<16>();
     let mut largest = simd.load(&padded(rest, f32::NEG_INFINITY));
     for chunk in &*chunks {
         largest = simd.max(simd.load(chunk), largest);
     }
-    let largest = simd.floats(simd.max_lanes(largest));
+    let largest = simd.max_lanes(largest);
+    let largest = simd.floats(sink.map_or(largest, |sink| largest.max(sink)));
     let mut sum = simd.floats(0.0);
     for chunk in chunks {
         let value = simd.exp(simd.sub(simd.load(chunk), largest));
@@ -91,7 +192,10 @@ pub(super) fn exponentials<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
     simd.store(simd.exp(simd.sub(simd.load(&padded(rest, f32::NEG_INFINITY)), largest)), &mut last);
     last[rest.len()..].fill(0.0);
     rest.copy_from_slice(&last[..rest.len()]);
-    simd.sum_lanes(simd.add(sum, simd.load(&last)))
+    let sum = simd.sum_lanes(simd.add(sum, simd.load(&last)));
+    let Some(sink) = sink else { return sum };
+    simd.store(simd.exp(simd.sub(simd.floats(sink), largest)), &mut last);
+    sum + last[0]
 }
 
 /// The natural logarithm of the sum of exponentials of a row, in double precision between pieces of 4,096 values.

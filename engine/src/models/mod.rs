@@ -1,13 +1,37 @@
-//! Decoders: one file for each architecture, and the parts that they share.
+//! Decoders: one file for each architecture, and the parts that they are made of.
 //!
-//! A new architecture is a file with a struct that implements [`Decoder`] and a line in [`load`].
+//! Every architecture is a [`Decoder`]: an embedding, layers of attention and feed-forward part, and a head. The forward
+//! pass runs through `decoder.rs` (the layers), `self_attention.rs`, `feed_forward.rs` or `experts.rs`, and `head.rs`. An
+//! architecture's own file takes the parts out of the model file and says where they differ from the plain ones; whatever a
+//! model file holds that its architecture's file did not ask for is refused.
+//!
+//! A new architecture is a file with a `load` function and a line in [`load`].
 
+mod adapter;
+mod decoder;
+mod experts;
+mod feed_forward;
+mod gemma2;
+mod gemma3;
+mod gpt_oss;
+mod granite;
+mod head;
+mod linear;
 mod llama;
-mod parts;
+mod mistral3;
+mod pass;
+mod phi3;
 mod qwen2;
+mod qwen3;
+mod qwen3moe;
+mod rotation;
+mod self_attention;
+mod smollm3;
 mod weights;
 
-pub(crate) use parts::{Pass, Segment, Workspace};
+pub use adapter::Adapter;
+pub(crate) use decoder::Decoder;
+pub(crate) use pass::{Pass, Segment, Workspace};
 
 use crate::EngineError;
 use crate::gguf::GgufFile;
@@ -27,11 +51,10 @@ pub(crate) struct Sizes {
     pub(crate) heads: usize,
     pub(crate) key_heads: usize,
     pub(crate) head_dim: usize,
-    /// Values inside the feed-forward part.
-    pub(crate) inner: usize,
     pub(crate) vocabulary: usize,
     /// Most tokens the model was made for.
     pub(crate) context: usize,
+    /// Of the root mean square norms.
     pub(crate) epsilon: f32,
 }
 
@@ -53,27 +76,36 @@ impl Sizes {
 /// (llama.cpp: 0.0011).
 const FINE_WIDTH_MAX: usize = 640;
 
-/// A decoder with its weights.
-pub(crate) trait Decoder: Send + Sync + std::fmt::Debug {
-    fn sizes(&self) -> &Sizes;
+type Loader = fn(&Weights<'_>) -> Result<Decoder, EngineError>;
 
-    /// Computes the tokens of the pass, stores their keys and values, and leaves the normalised states of all rows in it.
-    ///
-    /// # Errors
-    /// [`EngineError::Cancelled`] between layers; what was stored then counts for nothing.
-    fn forward(&self, pass: &mut Pass<'_>) -> Result<(), EngineError>;
+/// The architectures that [`load`] knows, by their names in GGUF files.
+const ARCHITECTURES: [(&str, Loader); 11] = [
+    ("llama", llama::load),
+    ("qwen2", qwen2::load),
+    ("qwen3", qwen3::load),
+    ("mistral3", mistral3::load),
+    ("gemma2", gemma2::load),
+    ("gemma3", gemma3::load),
+    ("phi3", phi3::load),
+    ("granite", granite::load),
+    ("smollm3", smollm3::load),
+    ("qwen3moe", qwen3moe::load),
+    ("gpt-oss", gpt_oss::load),
+];
 
-    /// The logits of the rows that `rows` names, into `out`, row after row.
-    fn logits(&self, pass: &mut Pass<'_>, rows: &[usize], out: &mut [f32]);
-}
-
-/// Loads the decoder in a file.
-pub(crate) fn load(file: &GgufFile, pool: &Pool) -> Result<Box<dyn Decoder>, EngineError> {
+/// Loads the decoder in a file, for sequences of up to `context_tokens`.
+///
+/// # Errors
+/// [`EngineError::Unsupported`] for an architecture that is not known, and for every setting and tensor of a known one that
+/// its loader did not ask for; [`EngineError::Damaged`] for what is missing or has the wrong shape.
+pub(crate) fn load(file: &GgufFile, pool: &Pool, context_tokens: usize) -> Result<Decoder, EngineError> {
     let architecture = file.require_text("general.architecture")?;
-    let weights = Weights::new(file, architecture, pool);
-    match architecture {
-        "llama" => Ok(Box::new(llama::Llama::load(&weights)?)),
-        "qwen2" => Ok(Box::new(qwen2::Qwen2::load(&weights)?)),
-        other => Err(EngineError::unsupported("architecture", format!("{other}; this program runs llama and qwen2"))),
-    }
+    let Some((_, load)) = ARCHITECTURES.iter().find(|(name, _)| *name == architecture) else {
+        let known = ARCHITECTURES.map(|(name, _)| name).join(", ");
+        return Err(EngineError::unsupported("architecture", format!("{architecture}; this program runs {known}")));
+    };
+    let weights = Weights::new(file, architecture, pool, context_tokens);
+    let decoder = load(&weights)?;
+    weights.refuse_the_rest()?;
+    Ok(decoder)
 }

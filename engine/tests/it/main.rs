@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![expect(clippy::print_stderr, reason = "tests say what they passed over and what they measured")]
 
+mod adapter;
+mod architectures;
 mod encoder;
 mod generate;
 mod gguf;

@@ -1,0 +1,86 @@
+//! The forward pass of a decoder, from tokens to logits.
+
+use super::adapter::{Part, Place};
+use super::feed_forward::FeedForward;
+use super::head::Head;
+use super::self_attention::SelfAttention;
+use super::weights::{LayerWeights, Weights};
+use super::{Pass, Sizes};
+use crate::EngineError;
+use crate::quant::Matrix;
+
+/// A decoder with its weights.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    architecture: String,
+    sizes: Sizes,
+    embedding: Matrix,
+    /// Factor of the embeddings.
+    pub(super) embedding_scale: f32,
+    layers: Vec<Layer>,
+    pub(super) head: Head,
+}
+
+/// One layer; each of its parts takes the states, and joins its result to them.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) attention: SelfAttention,
+    pub(super) feed_forward: FeedForward,
+}
+
+impl Decoder {
+    /// A decoder whose layers `layer` makes one by one.
+    pub(super) fn load(
+        weights: &Weights<'_>,
+        sizes: Sizes,
+        layer: impl Fn(&LayerWeights<'_>) -> Result<Layer, EngineError>,
+    ) -> Result<Self, EngineError> {
+        let layers = (0..sizes.layers).map(|index| layer(&weights.layer(index, &sizes))).collect::<Result<_, _>>()?;
+        let embedding = weights.matrix("token_embd.weight", sizes.vocabulary, sizes.width)?;
+        let head = Head::load(weights, &sizes)?;
+        let architecture = weights.architecture.to_owned();
+        Ok(Self { architecture, sizes, embedding, embedding_scale: 1.0, layers, head })
+    }
+
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    pub(super) fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    /// Outputs and inputs of a matrix, if the model has it as one that an adapter can change.
+    pub(super) fn shape(&self, (layer, part): Place) -> Option<(usize, usize)> {
+        let matrix = match part {
+            Part::Head => self.head.output(),
+            part => self.layers.get(layer).and_then(|layer| layer.matrix(part)),
+        };
+        matrix.map(|matrix| (matrix.rows(), matrix.cols()))
+    }
+
+    /// Computes the tokens of the pass, stores their keys and values, and leaves the states of all rows in it.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] between layers; what was stored then counts for nothing.
+    pub(crate) fn forward(&self, pass: &mut Pass<'_>) -> Result<(), EngineError> {
+        pass.embed(&self.embedding, self.embedding_scale);
+        for layer in &self.layers {
+            pass.check_cancelled()?;
+            layer.attention.forward(pass, &self.sizes);
+            layer.feed_forward.forward(pass, &self.sizes);
+        }
+        Ok(())
+    }
+
+    /// The logits of the rows that `rows` names, into `out`, row after row.
+    pub(crate) fn logits(&self, pass: &mut Pass<'_>, rows: &[usize], out: &mut [f32]) {
+        self.head.logits(pass, &self.embedding, rows, out);
+    }
+}
+
+impl Layer {
+    fn matrix(&self, part: Part) -> Option<&Matrix> {
+        self.attention.matrix(part).or_else(|| self.feed_forward.matrix(part))
+    }
+}
