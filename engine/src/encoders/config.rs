@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::EngineError;
+use crate::kernels::gemm_i8::DEPTH_MAX;
 
 /// Largest settings file that is read.
 const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 /// Bounds beyond which a size is taken for damage.
 const LAYERS_MAX: usize = 256;
-const WIDTH_MAX: usize = 1 << 16;
+const WIDTH_MAX: usize = DEPTH_MAX;
 const POSITIONS_MAX: usize = 1 << 16;
 const VOCABULARY_MAX: usize = 1 << 22;
 

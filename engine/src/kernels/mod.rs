@@ -6,12 +6,14 @@
 
 mod activations;
 mod attend;
+pub(crate) mod attend_all;
 mod avx2;
 mod avx512;
 mod ceiling;
 mod dense;
+pub(crate) mod encoder_rows;
 mod forms;
-pub(crate) mod gemm_f32;
+pub(crate) mod gemm_i8;
 mod integer;
 mod matmul;
 mod portable;

@@ -1,0 +1,148 @@
+//! What the encoders do row by row besides products: activations and norms.
+#![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
+
+use super::gemm_i8::Finish;
+use super::{Simd, Task};
+
+/// The Gaussian error linear unit, `x * (1 + erf(x / sqrt(2))) / 2`.
+///
+/// The integral of the normal distribution from 0 to `x` is `x` times a polynomial of degree 10 in `x * x`, fitted between
+/// -5 and 5 and taken in the variable `2 * x * x / 25 - 1`, which keeps its terms small. Absolute error below 1e-5 there and
+/// beyond.
+#[derive(Clone, Copy)]
+pub(crate) struct Gelu;
+
+impl Gelu {
+    const BOUND: f32 = 5.0;
+    /// Highest power first.
+    const COEFFICIENTS: [f32; 11] = [
+        0.002_181_779_2,
+        -0.006_199_693,
+        0.007_211_899,
+        -0.008_479_780_5,
+        0.015_421_818,
+        -0.024_122_357,
+        0.031_775_56,
+        -0.040_339_638,
+        0.051_485_617,
+        -0.070_299_36,
+        0.141_364_32,
+    ];
+}
+
+impl Finish for Gelu {
+    #[inline(always)]
+    fn finish<S: Simd>(self, simd: S, x: S::Floats) -> S::Floats {
+        let inner = simd.max(simd.min(x, simd.floats(Self::BOUND)), simd.floats(-Self::BOUND));
+        let factor = simd.floats(2.0 / (Self::BOUND * Self::BOUND));
+        let place = simd.fma(simd.mul(inner, inner), factor, simd.floats(-1.0));
+        let [first, rest @ ..] = Self::COEFFICIENTS;
+        let mut sum = simd.floats(first);
+        for coefficient in rest {
+            sum = simd.fma(sum, place, simd.floats(coefficient));
+        }
+        simd.mul(x, simd.fma(inner, sum, simd.floats(0.5)))
+    }
+}
+
+/// Layer norm of rows after adding what went around: `row + added` to mean 0 and variance 1, times weight plus bias.
+pub(crate) struct AddNorm<'a> {
+    /// Rows of `weight.len()` values; the result goes here.
+    pub(crate) rows: &'a mut [f32],
+    /// As many rows, `stride` values apart.
+    pub(crate) added: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) weight: &'a [f32],
+    pub(crate) bias: &'a [f32],
+    pub(crate) epsilon: f32,
+}
+
+impl Task for AddNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let width = self.weight.len();
+        for (row, added) in self.rows.chunks_exact_mut(width).zip(self.added.chunks_exact(self.stride)) {
+            row.iter_mut().zip(added).for_each(|(value, add)| *value += add);
+            let mean = sum(simd, row, |_, value| value) / width as f32;
+            row.iter_mut().for_each(|value| *value -= mean);
+            let variance = sum(simd, row, |simd, value| simd.mul(value, value)) / width as f32;
+            let scale = 1.0 / (variance + self.epsilon).sqrt();
+            for ((value, weight), bias) in row.iter_mut().zip(self.weight).zip(self.bias) {
+                *value = *value * scale * weight + bias;
+            }
+        }
+    }
+}
+
+/// The sum of a function of the values, lane by lane.
+#[inline(always)]
+fn sum<S: Simd>(simd: S, values: &[f32], term: impl Fn(S, S::Floats) -> S::Floats) -> f32 {
+    let (chunks, rest) = values.as_chunks::<16>();
+    let mut total = simd.floats(0.0);
+    for chunk in chunks {
+        total = simd.add(total, term(simd, simd.load(chunk)));
+    }
+    let mut last = [0.0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    simd.sum_lanes(simd.add(total, term(simd, simd.load(&last))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Kernels;
+
+    struct Apply<'a>(&'a mut [f32; 16]);
+    impl Task for Apply<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            simd.store(Gelu.finish(simd, simd.load(self.0)), self.0);
+        }
+    }
+
+    /// `x * (1 + erf(x / sqrt(2))) / 2` by the error function's Taylor series or, far out, by its limits.
+    fn gelu(x: f64) -> f64 {
+        if x.abs() > 6.5 {
+            return x.max(0.0);
+        }
+        let place = x / 2.0f64.sqrt();
+        let (mut term, mut sum) = (place, place);
+        for n in 1..300 {
+            term *= -place * place / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        x * (0.5 + sum / std::f64::consts::PI.sqrt())
+    }
+
+    #[test]
+    fn gelu_is_close_everywhere() {
+        for start in -300..300 {
+            let inputs: [f32; 16] = std::array::from_fn(|lane| start as f32 * 0.04 + lane as f32 * 0.0025);
+            let mut first = None;
+            for kernels in Kernels::available() {
+                let mut out = inputs;
+                kernels.run(Apply(&mut out));
+                for (&seen, &x) in out.iter().zip(&inputs) {
+                    assert!((f64::from(seen) - gelu(f64::from(x))).abs() < 1.2e-5, "{x}: {seen}");
+                }
+                assert_eq!(*first.get_or_insert(out), out, "{}", kernels.name());
+            }
+        }
+    }
+
+    #[test]
+    fn norms_of_sums() {
+        for kernels in Kernels::available() {
+            let mut rows = [1.0, 2.0, 3.0, 0.0, 0.0, 0.0];
+            let added = [0.0, 0.0, 0.0, 9.0, 1.0, 1.0, 4.0, 9.0];
+            let (weight, bias) = (&[1.0, 2.0, 1.0], &[0.0, 0.0, 1.0]);
+            kernels.run(AddNorm { rows: &mut rows, added: &added, stride: 4, weight, bias, epsilon: 0.0 });
+            let (side, half) = (1.5f32.sqrt(), 0.5f32.sqrt());
+            let wanted = [-side, 0.0, side + 1.0, -half, -2.0 * half, 2.0 * half + 1.0];
+            assert!(rows.iter().zip(wanted).all(|(seen, wanted)| (seen - wanted).abs() < 1e-6), "{rows:?}");
+        }
+    }
+}
