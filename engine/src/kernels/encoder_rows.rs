@@ -45,26 +45,76 @@ impl Finish for Gelu {
     }
 }
 
-/// Layer norm of rows after adding what went around: `row + added` to mean 0 and variance 1, times weight plus bias.
-pub(crate) struct AddNorm<'a> {
-    /// Rows of `weight.len()` values; the result goes here.
+/// The sigmoid linear unit, `x / (1 + exp(-x))`.
+#[derive(Clone, Copy)]
+pub(crate) struct Silu;
+
+impl Finish for Silu {
+    #[inline(always)]
+    fn finish<S: Simd>(self, simd: S, x: S::Floats) -> S::Floats {
+        let below = simd.add(simd.floats(1.0), simd.exp(simd.sub(simd.floats(0.0), x)));
+        simd.div(x, below)
+    }
+}
+
+/// Multiplies the first half of each row, activated, with the second half; the result stands in the first half.
+pub(crate) struct Gate<'a, F> {
     pub(crate) rows: &'a mut [f32],
-    /// As many rows, `stride` values apart.
+    /// Length of a row: two halves, each a multiple of 16.
+    pub(crate) stride: usize,
+    pub(crate) activation: F,
+}
+
+impl<F: Finish> Task for Gate<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for row in self.rows.chunks_exact_mut(self.stride) {
+            let (first, second) = row.split_at_mut(self.stride / 2);
+            for (first, second) in first.as_chunks_mut::<16>().0.iter_mut().zip(second.as_chunks::<16>().0) {
+                let activated = self.activation.finish(simd, simd.load(first));
+                simd.store(simd.mul(activated, simd.load(second)), first);
+            }
+        }
+    }
+}
+
+/// Adds rows that stand `stride` apart to rows of `width` values.
+pub(crate) struct Add<'a> {
+    pub(crate) rows: &'a mut [f32],
+    pub(crate) width: usize,
     pub(crate) added: &'a [f32],
     pub(crate) stride: usize,
+}
+
+impl Task for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (row, added) in self.rows.chunks_exact_mut(self.width).zip(self.added.chunks_exact(self.stride)) {
+            row.iter_mut().zip(added).for_each(|(value, add)| *value += add);
+        }
+    }
+}
+
+/// Layer norm of rows in place: to mean 0 and variance 1, times weight plus bias.
+pub(crate) struct Normalise<'a> {
+    /// Rows of `weight.len()` values.
+    pub(crate) rows: &'a mut [f32],
     pub(crate) weight: &'a [f32],
     pub(crate) bias: &'a [f32],
     pub(crate) epsilon: f32,
 }
 
-impl Task for AddNorm<'_> {
+impl Task for Normalise<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let width = self.weight.len();
-        for (row, added) in self.rows.chunks_exact_mut(width).zip(self.added.chunks_exact(self.stride)) {
-            row.iter_mut().zip(added).for_each(|(value, add)| *value += add);
+        for row in self.rows.chunks_exact_mut(width) {
             let mean = sum(simd, row, |_, value| value) / width as f32;
             row.iter_mut().for_each(|value| *value -= mean);
             let variance = sum(simd, row, |simd, value| simd.mul(value, value)) / width as f32;
@@ -134,12 +184,29 @@ mod tests {
     }
 
     #[test]
+    fn gates() {
+        let rows: Vec<f32> = (0..64).map(|at| (at as f32 - 30.0) * 0.3).collect();
+        for kernels in Kernels::available() {
+            let (mut by_silu, mut by_gelu) = (rows.clone(), rows.clone());
+            kernels.run(Gate { rows: &mut by_silu, stride: 64, activation: Silu });
+            kernels.run(Gate { rows: &mut by_gelu, stride: 64, activation: Gelu });
+            for at in 0..32 {
+                let (x, factor) = (f64::from(rows[at]), f64::from(rows[at + 32]));
+                assert!((f64::from(by_silu[at]) - x / (1.0 + (-x).exp()) * factor).abs() < 1e-5);
+                assert!((f64::from(by_gelu[at]) - gelu(x) * factor).abs() < 2e-4);
+            }
+            assert_eq!(by_silu[32..], rows[32..]);
+        }
+    }
+
+    #[test]
     fn norms_of_sums() {
         for kernels in Kernels::available() {
             let mut rows = [1.0, 2.0, 3.0, 0.0, 0.0, 0.0];
             let added = [0.0, 0.0, 0.0, 9.0, 1.0, 1.0, 4.0, 9.0];
             let (weight, bias) = (&[1.0, 2.0, 1.0], &[0.0, 0.0, 1.0]);
-            kernels.run(AddNorm { rows: &mut rows, added: &added, stride: 4, weight, bias, epsilon: 0.0 });
+            kernels.run(Add { rows: &mut rows, width: 3, added: &added, stride: 4 });
+            kernels.run(Normalise { rows: &mut rows, weight, bias, epsilon: 0.0 });
             let (side, half) = (1.5f32.sqrt(), 0.5f32.sqrt());
             let wanted = [-side, 0.0, side + 1.0, -half, -2.0 * half, 2.0 * half + 1.0];
             assert!(rows.iter().zip(wanted).all(|(seen, wanted)| (seen - wanted).abs() < 1e-6), "{rows:?}");

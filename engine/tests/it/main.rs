@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "tests say what they passed over and what they measured")]
 
 mod encoder;
+mod encoder_families;
 mod generate;
 mod gguf;
 mod gguf_writer;
