@@ -7,8 +7,10 @@ use crate::EngineError;
 use crate::kernels::attend_all::HEAD_STEP;
 use crate::kernels::gemm_i8::{COLUMNS, Linear, Split};
 
-/// Inputs of a linear layer that are taken finely.
-const FINE_INPUTS: usize = 32;
+/// Inputs of a linear layer that are taken finely. Each costs twice the time of another; the feed-forward block repays it most.
+const FINE_ATTENTION: usize = 32;
+const FINE_GROW: usize = 128;
+const FINE_SHRINK: usize = 256;
 
 /// A layer norm.
 #[derive(Debug)]
@@ -114,21 +116,21 @@ impl Reader<'_> {
         if let (true, Some(norm)) = (first, &mix_norm) {
             sizes.norm(norm);
         }
-        let heads = pack_heads(&qkv, config, &sizes.split(&qkv));
+        let heads = pack_heads(&qkv, config, &sizes.split(&qkv, FINE_ATTENTION));
         sizes.written(&mix);
         sizes.norm(mix_norm.as_ref().filter(|_| !first).unwrap_or(&shrink_norm));
-        let grow_split = sizes.split(&grow);
+        let grow_split = sizes.split(&grow, FINE_GROW);
         sizes.written(&shrink);
         if !first {
             sizes.norm(&shrink_norm);
         }
-        let alone = |raw: &Raw| Sizes::unknown(raw.depth).split(raw);
+        let alone = |raw: &Raw, fine| Sizes::unknown(raw.depth).split(raw, fine);
         Ok(Layer {
             heads,
-            mix: mix.pack(alone(&mix), width, Some),
+            mix: mix.pack(alone(&mix, FINE_ATTENTION), width, Some),
             mix_norm,
             grow: pack_side_by_side(&grow, grow_split, gates),
-            shrink: shrink.pack(alone(&shrink), width, Some),
+            shrink: shrink.pack(alone(&shrink, FINE_SHRINK), width, Some),
             shrink_norm,
             window: config.window(number),
         })
@@ -183,8 +185,8 @@ impl Sizes {
             in_medians(norm.weight.iter().zip(&norm.bias).map(|(weight, bias)| weight.hypot(*bias)).collect());
     }
 
-    /// The inputs that are to be taken finely: those that are likely to be largest or meet the largest weights.
-    fn split(&self, reader: &Raw) -> Split {
+    /// The `fine` inputs that are to be taken finely: those that are likely to be largest or meet the largest weights.
+    fn split(&self, reader: &Raw, fine: usize) -> Split {
         let mut met = vec![0.0; reader.depth];
         for column in 0..reader.columns() {
             met.iter_mut().zip(reader.column(column)).for_each(|(most, weight)| *most = largest(*most, weight));
@@ -193,7 +195,7 @@ impl Sizes {
         let size = |input: usize| met[input].max(self.written[input]).max(self.normed[input]);
         let mut order: Vec<usize> = (0..reader.depth).collect();
         order.sort_by(|&a, &b| size(b).total_cmp(&size(a)).then(a.cmp(&b)));
-        order.truncate(FINE_INPUTS.min(reader.depth));
+        order.truncate(fine);
         order.sort_unstable();
         Split::new(reader.depth, order)
     }

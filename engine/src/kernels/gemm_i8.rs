@@ -2,7 +2,7 @@
 //!
 //! Weights are rounded to 8 bits with one scale for each output column, inputs with one scale and one middle for each row.
 //! A few inputs, those that are far larger than the others or meet far larger weights, are kept out of that and are taken
-//! with about 13 bits on both sides: they would otherwise set the scale of all (Dettmers et al. 2022, section 3). The sums
+//! with 12 to 14 bits on both sides: they would otherwise set the scale of all (Dettmers et al. 2022, section 3). The sums
 //! of each part run in 32-bit integers over the whole depth and are scaled once at the end:
 //!
 //! `out[r][c] = bias[c] + scale[c] * (step[r] * sum(w * q) + middle[r] * sum(w)) + fine_scale[c] * fine_step[r] * sum(v * p)`
