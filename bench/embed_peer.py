@@ -1,9 +1,11 @@
-"""Sentence vectors beside the float64 reference and beside onnxruntime (fp32, the same weights as an ONNX graph).
+"""Sentence vectors beside the float64 reference, and their speed beside the same weights in onnxruntime and llama.cpp.
 
     python3 bench/embed_peer.py --model MINILM_FOLDER [--program target/release/cloister] [--corpora DIR...]
 
-Prints the cosine of 100 texts to the reference, the token ids that differ, and the speed of both in turns.
-Needs numpy, safetensors, tokenizers, onnx and onnxruntime from PyPI.
+Prints the cosine of 100 texts to the reference and, where corpora are given, the speed of all programs in turns: onnxruntime
+with 32-bit floats and with 8-bit integers (each column or each matrix
+with a scale), llama.cpp with 32-bit, 16-bit and 8-bit weights. A peer whose package is not there is left out and named.
+Needs numpy, safetensors and tokenizers from PyPI; onnx and onnxruntime, llama-cpp-python and gguf for the peers.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 here = pathlib.Path(__file__).resolve().parent
@@ -61,24 +64,81 @@ def long_texts(args, tokenizer, count, length):
     return out
 
 
+def onnx_peers(args, config, weights, folder):
+    """A function from lists of token ids to vectors for each way in which onnxruntime can run the network."""
+    import onnxruntime
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    plain = folder / "plain.onnx"
+    plain.write_bytes(reference.onnx_model(config, weights))
+    files = {"onnxruntime fp32": plain}
+    for name, settings in {"onnxruntime int8 by column": {"weight_type": QuantType.QInt8, "per_channel": True},
+                           "onnxruntime int8 by matrix": {"weight_type": QuantType.QUInt8}}.items():
+        files[name] = folder / f"{name.replace(' ', '-')}.onnx"
+        quantize_dynamic(plain, files[name], **settings)
+    peers = {}
+    for name, file in files.items():
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = args.threads, 1
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+        def run(_texts, rows, session=session):
+            rows = sorted(rows, key=len)
+            for at in range(0, len(rows), 8):
+                vectors = reference.onnx_embed(session, rows[at : at + 8])
+            return vectors[-1]
+
+        peers[name] = run
+    return peers
+
+
+def llama_peers(args, folder):
+    """The same for llama.cpp; it tokenises by itself, as we do."""
+    import bert_gguf
+    from llama_cpp import Llama
+
+    peers = {}
+    for kind in ("F32", "F16", "Q8_0"):
+        file = folder / f"{kind}.gguf"
+        bert_gguf.write(args.model, file, kind)
+        for flash in (False, True):
+            model = Llama(str(file), embedding=True, n_ctx=4096, n_batch=2048, n_ubatch=2048, n_threads=args.threads,
+                          n_threads_batch=args.threads, flash_attn=flash, pooling_type=1, verbose=False)
+            name = f"llama.cpp {kind}" + (" flash" if flash else "")
+            peers[name] = lambda texts, _rows, model=model: model.embed(texts, normalize=True)[-1]
+    return peers
+
+
+def peers_at_hand(args, config, weights, folder):
+    peers = {}
+    for make in (lambda: onnx_peers(args, config, weights, folder), lambda: llama_peers(args, folder)):
+        try:
+            peers |= make()
+        except ImportError as missing:
+            print(f"left out: {missing}", file=sys.stderr)
+    return peers
+
+
 def speed(args, config, weights, tokenizer, limit):
     texts = long_texts(args, tokenizer, args.speed_texts, 184)
     rows = [reference.token_ids(tokenizer, text, limit) for text in texts]
-    session = reference.onnx_session(config, weights, args.threads)
-    rows_sorted = sorted(rows, key=len)
-    _, empty = ours(args.program, args.model, texts[:1], args.threads)
-    rates = {"cloister": [], "onnxruntime": []}
-    for _ in range(args.runs):
-        _, seconds = ours(args.program, args.model, texts, args.threads)
-        rates["cloister"].append(len(texts) / max(1e-6, seconds - empty))
-        start = time.perf_counter()
-        for at in range(0, len(rows_sorted), 8):
-            reference.onnx_embed(session, rows_sorted[at : at + 8])
-        rates["onnxruntime"].append(len(texts) / (time.perf_counter() - start))
+    with tempfile.TemporaryDirectory() as folder:
+        peers = peers_at_hand(args, config, weights, pathlib.Path(folder))
+        _, empty = ours(args.program, args.model, texts[:1], args.threads)
+        rates = {name: [] for name in ("cloister", *peers)}
+        for _ in range(args.runs):
+            # Starting and loading the program is taken off; the peers are loaded already.
+            _, seconds = ours(args.program, args.model, texts, args.threads)
+            rates["cloister"].append(len(texts) / max(1e-6, seconds - empty))
+            for name, run in peers.items():
+                start = time.perf_counter()
+                run(texts, rows)
+                rates[name].append(len(texts) / (time.perf_counter() - start))
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(json.dumps({"what": "texts a second", "texts": len(texts), "tokens_mean": sum(map(len, rows)) / len(rows), "threads": args.threads,
-                      "runs": {name: [round(v, 1) for v in values] for name, values in rates.items()},
-                      "ratio": round(medians["cloister"] / medians["onnxruntime"], 3)}))
+    best = max(peers, key=medians.get, default=None)
+    print(json.dumps({"what": "texts a second", "texts": len(texts), "tokens_mean": sum(map(len, rows)) / len(rows),
+                      "threads": args.threads, "runs": {name: [round(v, 1) for v in values] for name, values in rates.items()},
+                      "best_peer": best, "ratio": round(medians["cloister"] / medians[best], 3) if best else None}))
 
 
 def main():

@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::TensorInfo;
 
 use crate::EngineError;
-use crate::encoders::{BertConfig, read_bounded};
+use crate::encoders::{EncoderConfig, read_bounded};
 use crate::gguf::{GgufFile, TensorView};
 use crate::mmap::FileBytes;
 use crate::quant::{WeightType, packed_bytes};
@@ -229,7 +229,7 @@ fn quantisation(file: &GgufFile) -> Result<String, EngineError> {
 }
 
 fn inspect_folder(folder: &Path) -> Result<ModelInfo, EngineError> {
-    let config = BertConfig::read(folder)?;
+    let config = EncoderConfig::read(folder)?;
     let weights = folder.join("model.safetensors");
     let bytes = FileBytes::map(&weights)?;
     let (_, header) = SafeTensors::read_metadata(&bytes)
@@ -239,7 +239,7 @@ fn inspect_folder(folder: &Path) -> Result<ModelInfo, EngineError> {
     let largest = tensors.values().max_by_key(|info| elements(info));
     Ok(ModelInfo {
         role: ModelRole::Embed,
-        architecture: "bert".to_owned(),
+        architecture: config.family.name().to_owned(),
         quantisation: largest.map_or_else(|| "none".to_owned(), |info| format!("{:?}", info.dtype)),
         name: config.name.clone().unwrap_or_else(|| folder.display().to_string()),
         licence: licence_of_readme(folder),

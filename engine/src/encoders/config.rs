@@ -1,4 +1,4 @@
-//! What a Hugging Face encoder folder says of itself.
+//! What an encoder says of itself: `config.json` of a Hugging Face folder, or the keys of a GGUF file.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,13 +7,16 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::families::{Family, RawConfig};
 use crate::EngineError;
+use crate::gguf::GgufFile;
+use crate::kernels::gemm_i8::DEPTH_MAX;
 
 /// Largest settings file that is read.
 const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 /// Bounds beyond which a size is taken for damage.
 const LAYERS_MAX: usize = 256;
-const WIDTH_MAX: usize = 1 << 16;
+const WIDTH_MAX: usize = DEPTH_MAX;
 const POSITIONS_MAX: usize = 1 << 16;
 const VOCABULARY_MAX: usize = 1 << 22;
 
@@ -24,49 +27,51 @@ pub(crate) enum Pooling {
     Mean,
     /// The first one.
     First,
+    /// The last one.
+    Last,
 }
 
-/// The settings of a BERT encoder.
+/// What becomes of the inner values of a feed-forward block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activation {
+    /// The Gaussian error linear unit.
+    Gelu,
+    /// `x / (1 + exp(-x))`.
+    Silu,
+}
+
+/// Layers that see only tokens near by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Local {
+    /// How far they see on each side.
+    pub(crate) reach: usize,
+    /// Each layer whose number is a multiple of this sees all tokens nevertheless.
+    pub(crate) every: usize,
+}
+
+/// The settings of an encoder.
 #[derive(Debug, Clone)]
-pub(crate) struct BertConfig {
+pub(crate) struct EncoderConfig {
+    pub(crate) family: Family,
     pub(crate) width: usize,
     pub(crate) layers: usize,
     pub(crate) heads: usize,
     pub(crate) inner: usize,
     pub(crate) vocabulary: usize,
+    /// Rows of the table of positions; with rotation the most tokens the model was made for.
     pub(crate) positions: usize,
+    /// The row of the table that the first token takes.
+    pub(crate) first_position: usize,
+    /// Rows of the table of token types; none where there is no table.
     pub(crate) types: usize,
     pub(crate) epsilon: f32,
     pub(crate) tokens_max: usize,
     pub(crate) pooling: Pooling,
+    pub(crate) activation: Activation,
+    /// Bases of the rotation in layers that see everything and in local ones.
+    pub(crate) rotary: Option<[f64; 2]>,
+    pub(crate) local: Option<Local>,
     pub(crate) name: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawConfig {
-    model_type: String,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    type_vocab_size: usize,
-    #[serde(default = "gelu")]
-    hidden_act: String,
-    #[serde(default = "small")]
-    layer_norm_eps: f32,
-    position_embedding_type: Option<String>,
-    #[serde(rename = "_name_or_path")]
-    name: Option<String>,
-}
-
-fn gelu() -> String {
-    "gelu".to_owned()
-}
-
-fn small() -> f32 {
-    1e-12
 }
 
 #[derive(Deserialize)]
@@ -80,67 +85,77 @@ struct RawPooling {
     pooling_mode_cls_token: bool,
     #[serde(default)]
     pooling_mode_mean_tokens: bool,
+    #[serde(default)]
+    pooling_mode_lasttoken: bool,
 }
 
-impl BertConfig {
+impl EncoderConfig {
     /// Reads `config.json`, and if they are there `sentence_bert_config.json` (most tokens of a text) and
     /// `1_Pooling/config.json`. What `tokenizer.json` says of truncation is not looked at: it is a leftover of training.
     pub(crate) fn read(folder: &Path) -> Result<Self, EngineError> {
         let raw: RawConfig = require(&folder.join("config.json"))?;
-        if raw.model_type != "bert" {
-            return Err(EngineError::unsupported(
-                "architecture",
-                format!("{}; of encoders bert can be run", raw.model_type),
-            ));
-        }
-        if raw.hidden_act != "gelu" {
-            return Err(EngineError::unsupported(
-                "activation",
-                format!("{}; bert with gelu can be run", raw.hidden_act),
-            ));
-        }
-        if raw.position_embedding_type.as_deref().is_some_and(|kind| kind != "absolute") {
-            return Err(EngineError::unsupported("position embedding", "only absolute positions can be run"));
-        }
+        let mut config = raw.settings()?;
         let sentence: Option<RawSentence> = optional(&folder.join("sentence_bert_config.json"))?;
-        let config = Self {
-            width: within("hidden_size", raw.hidden_size, WIDTH_MAX)?,
-            layers: within("num_hidden_layers", raw.num_hidden_layers, LAYERS_MAX)?,
-            heads: within("num_attention_heads", raw.num_attention_heads, WIDTH_MAX)?,
-            inner: within("intermediate_size", raw.intermediate_size, WIDTH_MAX)?,
-            vocabulary: within("vocab_size", raw.vocab_size, VOCABULARY_MAX)?,
-            positions: within("max_position_embeddings", raw.max_position_embeddings, POSITIONS_MAX)?,
-            types: within("type_vocab_size", raw.type_vocab_size, WIDTH_MAX)?,
-            epsilon: raw.layer_norm_eps,
-            tokens_max: sentence
-                .map_or(raw.max_position_embeddings, |s| s.max_seq_length.min(raw.max_position_embeddings)),
-            pooling: pooling(folder)?,
-            name: raw.name,
-        };
-        if !config.width.is_multiple_of(config.heads) || config.tokens_max < 3 {
-            return Err(EngineError::damaged("config.json", 0, "heads do not divide the width, or texts of no token"));
+        if let Some(sentence) = sentence {
+            config.tokens_max = config.tokens_max.min(sentence.max_seq_length);
         }
-        Ok(config)
+        config.pooling = pooling(folder)?;
+        config.checked("config.json")
+    }
+
+    /// Reads the keys of a GGUF file whose architecture is an encoder's.
+    pub(crate) fn from_gguf(file: &GgufFile) -> Result<Self, EngineError> {
+        super::families::gguf_settings(file)?.checked(file.label())
+    }
+
+    fn checked(self, file: &str) -> Result<Self, EngineError> {
+        let sizes = [
+            ("the width", self.width, WIDTH_MAX),
+            ("the number of layers", self.layers, LAYERS_MAX),
+            ("the number of heads", self.heads, WIDTH_MAX),
+            ("the inner width", self.inner, WIDTH_MAX),
+            ("the vocabulary", self.vocabulary, VOCABULARY_MAX),
+            ("the number of positions", self.positions, POSITIONS_MAX),
+            ("the number of token types", self.types.max(1), WIDTH_MAX),
+        ];
+        for (name, value, max) in sizes {
+            if !(1..=max).contains(&value) {
+                let what = format!("{name} is {value}, and 1 to {max} make sense");
+                return Err(EngineError::damaged(file, 0, what));
+            }
+        }
+        if !self.width.is_multiple_of(self.heads) || self.tokens_max < 3 {
+            return Err(EngineError::damaged(file, 0, "heads do not divide the width, or texts of no token"));
+        }
+        if self.rotary.is_some() && !self.head_dim().is_multiple_of(2) {
+            return Err(EngineError::damaged(file, 0, "heads of an odd size cannot be rotated"));
+        }
+        if !self.epsilon.is_finite() || self.epsilon < 0.0 {
+            return Err(EngineError::damaged(file, 0, format!("the norms' epsilon is {}", self.epsilon)));
+        }
+        Ok(self)
     }
 
     pub(crate) fn head_dim(&self) -> usize {
         self.width / self.heads
     }
+
+    /// How far a layer sees, where it does not see everything.
+    pub(crate) fn window(&self, layer: usize) -> Option<usize> {
+        self.local.filter(|local| !layer.is_multiple_of(local.every)).map(|local| local.reach)
+    }
 }
 
 fn pooling(folder: &Path) -> Result<Pooling, EngineError> {
-    match optional::<RawPooling>(&folder.join("1_Pooling").join("config.json"))? {
-        None | Some(RawPooling { pooling_mode_mean_tokens: true, pooling_mode_cls_token: false }) => Ok(Pooling::Mean),
-        Some(RawPooling { pooling_mode_mean_tokens: false, pooling_mode_cls_token: true }) => Ok(Pooling::First),
-        Some(_) => Err(EngineError::unsupported("pooling", "mean or first token can be run, one of them")),
+    let Some(raw) = optional::<RawPooling>(&folder.join("1_Pooling").join("config.json"))? else {
+        return Ok(Pooling::Mean);
+    };
+    match (raw.pooling_mode_mean_tokens, raw.pooling_mode_cls_token, raw.pooling_mode_lasttoken) {
+        (true, false, false) => Ok(Pooling::Mean),
+        (false, true, false) => Ok(Pooling::First),
+        (false, false, true) => Ok(Pooling::Last),
+        _ => Err(EngineError::unsupported("pooling", "mean, first or last token can be run, one of them")),
     }
-}
-
-fn within(name: &str, value: usize, max: usize) -> Result<usize, EngineError> {
-    if (1..=max).contains(&value) {
-        return Ok(value);
-    }
-    Err(EngineError::damaged("config.json", 0, format!("{name} is {value}, and 1 to {max} make sense")))
 }
 
 fn require<T: DeserializeOwned>(path: &Path) -> Result<T, EngineError> {

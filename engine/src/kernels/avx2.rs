@@ -14,9 +14,9 @@ mod lanes {
     use std::arch::x86_64::{
         __m256, __m256i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_cvtsi32_si128, _mm_loadl_epi64,
         _mm_loadu_si128, _mm_packs_epi16, _mm_storeu_si128, _mm256_abs_epi8, _mm256_add_epi32, _mm256_add_ps,
-        _mm256_and_si256, _mm256_andnot_ps, _mm256_broadcastsi128_si256, _mm256_castsi256_ps, _mm256_castsi256_si128,
-        _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
-        _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps,
+        _mm256_and_si256, _mm256_andnot_ps, _mm256_blend_epi16, _mm256_broadcastsi128_si256, _mm256_castsi256_ps,
+        _mm256_castsi256_si128, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32,
+        _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps,
         _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
         _mm256_or_si256, _mm256_packs_epi32, _mm256_permute4x64_epi64, _mm256_round_ps, _mm256_set1_epi8,
         _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_sign_epi8, _mm256_sll_epi16,
@@ -135,6 +135,15 @@ mod lanes {
                 let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(signed), factors);
                 _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
             })
+        }
+        #[inline(always)]
+        fn pair(self, low: [__m256i; 2], high: [__m256i; 2]) -> [__m256i; 2] {
+            each!(low in low, high in high => _mm256_blend_epi16::<0b1010_1010>(low, _mm256_slli_epi32::<16>(high)))
+        }
+        #[inline(always)]
+        fn dot_pairs(self, sum: [__m256i; 2], values: [__m256i; 2], pair: i32) -> [__m256i; 2] {
+            each!(sum in sum, values in values =>
+                _mm256_add_epi32(sum, _mm256_madd_epi16(values, _mm256_set1_epi32(pair))))
         }
         #[inline(always)]
         fn ints(self, value: i32) -> [__m256i; 2] {

@@ -16,9 +16,9 @@ mod lanes {
         _mm256_loadu_si256, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_broadcast_i32x4,
         _mm512_castsi512_ps, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtepu16_epi32,
         _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtsepi32_epi8, _mm512_div_ps, _mm512_dpbusd_epi32,
-        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
-        _mm512_reduce_add_epi32, _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi8,
-        _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_epi8, _mm512_slli_epi16, _mm512_slli_epi32,
+        _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps, _mm512_min_ps,
+        _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_scalef_ps,
+        _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_epi8, _mm512_slli_epi16, _mm512_slli_epi32,
         _mm512_srli_epi16, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps, _mm512_ternarylogic_epi32,
     };
 
@@ -108,6 +108,18 @@ mod lanes {
         #[inline(always)]
         fn dot_wide(self, sum: __m512i, weights: __m512i, quad: i32) -> __m512i {
             self.dot(sum, weights, quad)
+        }
+        #[inline(always)]
+        fn pair(self, low: __m512i, high: __m512i) -> __m512i {
+            lanes!({
+                // 0xca: second where first is set, third elsewhere
+                let mask = _mm512_set1_epi32(0xffff);
+                _mm512_ternarylogic_epi32::<0xca>(mask, low, _mm512_slli_epi32::<16>(high))
+            })
+        }
+        #[inline(always)]
+        fn dot_pairs(self, sum: __m512i, values: __m512i, pair: i32) -> __m512i {
+            lanes!(_mm512_dpwssd_epi32(sum, values, _mm512_set1_epi32(pair)))
         }
         #[inline(always)]
         fn ints(self, value: i32) -> __m512i {

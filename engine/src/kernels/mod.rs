@@ -6,13 +6,15 @@
 
 mod activations;
 mod attend;
+pub(crate) mod attend_all;
 mod avx2;
 mod avx512;
 mod ceiling;
 mod dense;
+pub(crate) mod encoder_rows;
 mod forms;
 mod gated;
-pub(crate) mod gemm_f32;
+pub(crate) mod gemm_i8;
 mod integer;
 mod matmul;
 mod portable;

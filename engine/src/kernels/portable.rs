@@ -62,6 +62,19 @@ impl Simd for Portable {
         self.dot(sum, weights, quad)
     }
     #[inline(always)]
+    fn pair(self, low: [i32; 16], high: [i32; 16]) -> [u8; 64] {
+        bytemuck::cast(from_fn::<i32, 16, _>(|lane| low[lane] & 0xffff | high[lane] << 16).map(i32::to_le_bytes))
+    }
+    #[inline(always)]
+    fn dot_pairs(self, sum: [i32; 16], values: [u8; 64], pair: i32) -> [i32; 16] {
+        let quads = values.as_chunks::<4>().0;
+        let (low, high) = (i32::from(pair as i16), pair >> 16);
+        from_fn(|lane| {
+            let values = i32::from_le_bytes(quads[lane]);
+            sum[lane] + i32::from(values as i16) * low + (values >> 16) * high
+        })
+    }
+    #[inline(always)]
     fn ints(self, value: i32) -> [i32; 16] {
         [value; 16]
     }

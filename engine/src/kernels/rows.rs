@@ -167,12 +167,7 @@ pub(super) fn soft_cap<S: Simd>(simd: S, values: &mut [f32], cap: f32) {
 }
 
 /// Replaces scores by `exp(score - largest)` and returns their sum. Sums run lane by lane, so they depend on the row alone.
-#[inline(always)]
-pub(super) fn exponentials<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
-    exponentials_beside(simd, scores, None)
-}
-
-/// As [`exponentials`]; a `sink` is one more score that counts for the largest and for the sum.
+/// A `sink` is one more score that counts for the largest and for the sum.
 #[inline(always)]
 pub(super) fn exponentials_beside<S: Simd>(simd: S, scores: &mut [f32], sink: Option<f32>) -> f32 {
     let (chunks, rest) = scores.as_chunks_mut::<16>();

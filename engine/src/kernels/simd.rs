@@ -47,6 +47,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn dot(self, sum: Self::Ints, weights: Self::Bytes, quad: i32) -> Self::Ints;
     /// As [`Simd::dot`] for all byte values; see [`Simd::WIDE_IS_SIGNED`]. `quad` must not hold -128.
     fn dot_wide(self, sum: Self::Ints, weights: Self::Bytes, quad: i32) -> Self::Ints;
+    /// The low halves of the lanes of `low`, and those of `high` above them: two 16-bit values for each lane.
+    fn pair(self, low: Self::Ints, high: Self::Ints) -> Self::Bytes;
+    /// Adds to each lane the products of its two signed 16-bit values with the two of `pair`.
+    fn dot_pairs(self, sum: Self::Ints, values: Self::Bytes, pair: i32) -> Self::Ints;
     fn ints(self, value: i32) -> Self::Ints;
     fn to_floats(self, value: Self::Ints) -> Self::Floats;
     /// Nearest integers, halves to even. Values must lie within the range of `i32`.

@@ -112,6 +112,11 @@ impl WordPiece {
         } else {
             true
         };
+        Self::from_vocabulary(vocabulary, lowercase)
+    }
+
+    /// From pieces, of which those that go on begin with `##`.
+    pub(crate) fn from_vocabulary(vocabulary: HashMap<String, TokenId>, lowercase: bool) -> Result<Self, EngineError> {
         let normalizer = Normalizer { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase };
         Self::new(vocabulary, "##", "[UNK]", normalizer)
     }

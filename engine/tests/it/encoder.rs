@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::models_at_hand::{MINILM, model};
 use crate::tiny::Random;
 
-fn cosine(a: &[f32], b: &[f64]) -> f64 {
+pub(crate) fn cosine(a: &[f32], b: &[f64]) -> f64 {
     let dot: f64 = a.iter().zip(b).map(|(&a, &b)| f64::from(a) * b).sum();
     let length = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     dot / length(&mut a.iter().map(|&v| f64::from(v))) / length(&mut b.iter().copied())
@@ -30,7 +30,7 @@ fn minilm_agrees_with_the_float64_reference() {
             assert_eq!(encoder.tokenize(text), tokens, "{text:?}");
             let wanted: Vec<f64> = serde_json::from_value(row["embedding"].clone()).unwrap();
             let similarity = cosine(vector, &wanted);
-            assert!(similarity > 0.99999, "{}: {similarity} for {text:?}", kernels.name());
+            assert!(similarity > 0.999, "{}: {similarity} for {text:?}", kernels.name());
             let length: f32 = vector.iter().map(|v| v * v).sum();
             assert!((length - 1.0).abs() < 1e-5);
         }
@@ -80,21 +80,8 @@ fn write_folder(folder: &Path, dtype: &str) {
         "intermediate_size": 40, "vocab_size": 12, "max_position_embeddings": 32, "type_vocab_size": 2});
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
     std::fs::write(folder.join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\n##b\n##c\n,\n漢\nab\n##a\n").unwrap();
-    let mut random = Random::new(3);
-    let mut header = serde_json::Map::new();
-    let mut data = Vec::new();
-    let mut add = |name: String, shape: &[usize]| {
-        let start = data.len();
-        for _ in 0..shape.iter().product::<usize>() {
-            let value = half::bf16::from_f32(random.normal() * 0.2);
-            match dtype {
-                "F32" => data.extend(value.to_f32().to_le_bytes()),
-                "F16" => data.extend(half::f16::from_f32(value.to_f32()).to_le_bytes()),
-                _ => data.extend(value.to_le_bytes()),
-            }
-        }
-        header.insert(name, json!({"dtype": dtype, "shape": shape, "data_offsets": [start, data.len()]}));
-    };
+    let mut shapes: Vec<(String, Vec<usize>)> = Vec::new();
+    let mut add = |name: String, shape: &[usize]| shapes.push((name, shape.to_vec()));
     let mut linear = |name: &str, out: usize, depth: usize| {
         add(format!("{name}.weight"), &[out, depth]);
         add(format!("{name}.bias"), &[out]);
@@ -121,11 +108,39 @@ fn write_folder(folder: &Path, dtype: &str) {
     add("embeddings.word_embeddings.weight".to_owned(), &[12, 24]);
     add("embeddings.position_embeddings.weight".to_owned(), &[32, 24]);
     add("embeddings.token_type_embeddings.weight".to_owned(), &[2, 24]);
+    let mut random = Random::new(3);
+    let tensors = shapes.into_iter().map(|(name, shape)| {
+        let mut value = || half::bf16::from_f32(random.normal() * 0.2).to_f32();
+        let values = (0..shape.iter().product()).map(|_| value()).collect();
+        (name, shape, values)
+    });
+    write_tensors(&folder.join("model.safetensors"), dtype, tensors);
+}
+
+/// A safetensors file of tensors given by name, shape and values.
+pub(crate) fn write_tensors(
+    path: &Path,
+    dtype: &str,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>,
+) {
+    let mut header = serde_json::Map::new();
+    let mut data = Vec::new();
+    for (name, shape, values) in tensors {
+        let start = data.len();
+        for value in values {
+            match dtype {
+                "F32" => data.extend(value.to_le_bytes()),
+                "F16" => data.extend(half::f16::from_f32(value).to_le_bytes()),
+                _ => data.extend(half::bf16::from_f32(value).to_le_bytes()),
+            }
+        }
+        header.insert(name, json!({"dtype": dtype, "shape": shape, "data_offsets": [start, data.len()]}));
+    }
     let header = Value::Object(header).to_string();
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
     bytes.extend(data);
-    std::fs::write(folder.join("model.safetensors"), bytes).unwrap();
+    std::fs::write(path, bytes).unwrap();
 }
 
 #[test]
@@ -141,8 +156,8 @@ fn stored_types_and_kernels_agree() {
             let wanted = first.get_or_insert_with(|| vectors.clone());
             for (seen, wanted) in vectors.iter().zip(wanted) {
                 let wanted: Vec<f64> = wanted.iter().map(|&v| f64::from(v)).collect();
-                // Half floats round the smallest weights; bfloat16 holds them all.
-                assert!(cosine(seen, &wanted) > 0.99999, "{dtype} {}", kernels.name());
+                // Half floats round the smallest weights, which may move an 8-bit weight by one step.
+                assert!(cosine(seen, &wanted) > 0.9999, "{dtype} {}", kernels.name());
             }
         }
     }

@@ -6,6 +6,7 @@
 mod adapter;
 mod architectures;
 mod encoder;
+mod encoder_families;
 mod generate;
 mod gguf;
 mod gguf_writer;
