@@ -7,7 +7,7 @@
 
 use super::activations::{Activations, GroupWriter, STRIP};
 use super::matmul::{PIECES_PER_THREAD, Shared, multiply_tiles};
-use super::rows::{Gate, clamped_gate, gelu_gate, silu_gate};
+use super::rows::{ClampedSwiglu, Combine, Gate, GeluTanh, Silu};
 use super::{Kernels, Simd, Task};
 use crate::pool::{Disjoint, Pool};
 use crate::quant::{GROUP, Matrix, TILE_ROWS};
@@ -95,20 +95,20 @@ impl Task for GateGroup<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         match self.kind {
-            Gate::Silu => join_group(simd, &self, silu_gate),
-            Gate::GeluTanh => join_group(simd, &self, gelu_gate),
-            Gate::ClampedSwiglu => join_group(simd, &self, clamped_gate),
+            Gate::Silu => join_group::<S, Silu>(simd, &self),
+            Gate::GeluTanh => join_group::<S, GeluTanh>(simd, &self),
+            Gate::ClampedSwiglu => join_group::<S, ClampedSwiglu>(simd, &self),
         }
     }
 }
 
 #[inline(always)]
-fn join_group<S: Simd>(simd: S, task: &GateGroup<'_, '_>, combine: impl Fn(S, S::Floats, S::Floats) -> S::Floats) {
+fn join_group<S: Simd, C: Combine>(simd: S, task: &GateGroup<'_, '_>) {
     let gate = task.gate.as_chunks::<16>().0.as_chunks::<2>().0;
     let up = task.up.as_chunks::<16>().0.as_chunks::<2>().0;
     for (row, (gate, up)) in gate.iter().zip(up).enumerate() {
-        let first = combine(simd, simd.load(&gate[0]), simd.load(&up[0]));
-        let second = combine(simd, simd.load(&gate[1]), simd.load(&up[1]));
+        let first = C::combine(simd, simd.load(&gate[0]), simd.load(&up[0]));
+        let second = C::combine(simd, simd.load(&gate[1]), simd.load(&up[1]));
         // SAFETY: each group is written by one call, row after row.
         unsafe { task.writer.put(simd, (row, task.group), [first, second]) };
     }

@@ -89,23 +89,28 @@ impl Task for GateTask<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         match self.kind {
-            Gate::Silu => gate_row(simd, self, silu_gate),
-            Gate::GeluTanh => gate_row(simd, self, gelu_gate),
-            Gate::ClampedSwiglu => gate_row(simd, self, clamped_gate),
+            Gate::Silu => gate_row::<S, Silu>(simd, self),
+            Gate::GeluTanh => gate_row::<S, GeluTanh>(simd, self),
+            Gate::ClampedSwiglu => gate_row::<S, ClampedSwiglu>(simd, self),
         }
     }
 }
 
+/// What a gate does with sixteen lanes. (A closure would be compiled without the instructions of the lanes.)
+pub(super) trait Combine {
+    fn combine<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats;
+}
+
 #[inline(always)]
-fn gate_row<S: Simd>(simd: S, task: GateTask<'_>, combine: impl Fn(S, S::Floats, S::Floats) -> S::Floats) {
+fn gate_row<S: Simd, C: Combine>(simd: S, task: GateTask<'_>) {
     let (gate, gate_rest) = task.gate.as_chunks::<16>();
     let (up, up_rest) = task.up.as_chunks::<16>();
     let (out, out_rest) = task.out.as_chunks_mut::<16>();
     for ((gate, up), out) in gate.iter().zip(up).zip(out) {
-        simd.store(combine(simd, simd.load(gate), simd.load(up)), out);
+        simd.store(C::combine(simd, simd.load(gate), simd.load(up)), out);
     }
     let mut last = [0.0; 16];
-    simd.store(combine(simd, simd.load(&padded(gate_rest, 0.0)), simd.load(&padded(up_rest, 0.0))), &mut last);
+    simd.store(C::combine(simd, simd.load(&padded(gate_rest, 0.0)), simd.load(&padded(up_rest, 0.0))), &mut last);
     out_rest.copy_from_slice(&last[..out_rest.len()]);
 }
 
@@ -115,24 +120,33 @@ fn times_sigmoid<S: Simd>(simd: S, value: S::Floats, slope: S::Floats) -> S::Flo
     simd.div(value, simd.add(simd.floats(1.0), simd.exp(simd.sub(simd.floats(0.0), slope))))
 }
 
-#[inline(always)]
-pub(super) fn silu_gate<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
-    simd.mul(times_sigmoid(simd, gate, gate), up)
+pub(super) struct Silu;
+impl Combine for Silu {
+    #[inline(always)]
+    fn combine<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
+        simd.mul(times_sigmoid(simd, gate, gate), up)
+    }
 }
 
-/// `(1 + tanh(x)) / 2` is the sigmoid of `2 x`.
-#[inline(always)]
-pub(super) fn gelu_gate<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
-    let cubic = simd.fma(simd.mul(gate, gate), simd.floats(0.044_715), simd.floats(1.0));
-    let slope = simd.mul(simd.mul(gate, cubic), simd.floats(2.0 * 0.797_884_6));
-    simd.mul(times_sigmoid(simd, gate, slope), up)
+// `(1 + tanh(x)) / 2` is the sigmoid of `2 x`.
+pub(super) struct GeluTanh;
+impl Combine for GeluTanh {
+    #[inline(always)]
+    fn combine<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
+        let cubic = simd.fma(simd.mul(gate, gate), simd.floats(0.044_715), simd.floats(1.0));
+        let slope = simd.mul(simd.mul(gate, cubic), simd.floats(2.0 * 0.797_884_6));
+        simd.mul(times_sigmoid(simd, gate, slope), up)
+    }
 }
 
-#[inline(always)]
-pub(super) fn clamped_gate<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
-    let gate = simd.min(gate, simd.floats(7.0));
-    let up = simd.max(simd.min(up, simd.floats(7.0)), simd.floats(-7.0));
-    simd.mul(times_sigmoid(simd, gate, simd.mul(gate, simd.floats(1.702))), simd.add(up, simd.floats(1.0)))
+pub(super) struct ClampedSwiglu;
+impl Combine for ClampedSwiglu {
+    #[inline(always)]
+    fn combine<S: Simd>(simd: S, gate: S::Floats, up: S::Floats) -> S::Floats {
+        let gate = simd.min(gate, simd.floats(7.0));
+        let up = simd.max(simd.min(up, simd.floats(7.0)), simd.floats(-7.0));
+        simd.mul(times_sigmoid(simd, gate, simd.mul(gate, simd.floats(1.702))), simd.add(up, simd.floats(1.0)))
+    }
 }
 
 /// Replaces each value by `cap * tanh(value / cap)`, with an absolute error of about a ten millionth of the cap.
@@ -152,18 +166,20 @@ impl Task for SoftCap<'_> {
 
 #[inline(always)]
 pub(super) fn soft_cap<S: Simd>(simd: S, values: &mut [f32], cap: f32) {
-    let capped = |values: &[f32; 16]| {
-        let powers = simd.exp(simd.mul(simd.load(values), simd.floats(2.0 / cap)));
-        let share = simd.div(simd.floats(2.0), simd.add(powers, simd.floats(1.0)));
-        simd.mul(simd.sub(simd.floats(1.0), share), simd.floats(cap))
-    };
     let (chunks, rest) = values.as_chunks_mut::<16>();
     for chunk in chunks {
-        simd.store(capped(chunk), chunk);
+        simd.store(capped(simd, simd.load(chunk), cap), chunk);
     }
     let mut last = [0.0; 16];
-    simd.store(capped(&padded(rest, 0.0)), &mut last);
+    simd.store(capped(simd, simd.load(&padded(rest, 0.0)), cap), &mut last);
     rest.copy_from_slice(&last[..rest.len()]);
+}
+
+#[inline(always)]
+fn capped<S: Simd>(simd: S, values: S::Floats, cap: f32) -> S::Floats {
+    let powers = simd.exp(simd.mul(values, simd.floats(2.0 / cap)));
+    let share = simd.div(simd.floats(2.0), simd.add(powers, simd.floats(1.0)));
+    simd.mul(simd.sub(simd.floats(1.0), share), simd.floats(cap))
 }
 
 /// Replaces scores by `exp(score - largest)` and returns their sum. Sums run lane by lane, so they depend on the row alone.
