@@ -424,6 +424,14 @@ pub(crate) enum BenchCommand {
         #[arg(long, default_value_t = 1)]
         batch: usize,
     },
+    /// Where the time of reading (or with --batch of writing) goes, operation by operation
+    Profile {
+        #[command(flatten)]
+        bench: ModelBench,
+        /// Sequences that write; left out, tokens are read
+        #[arg(long)]
+        batch: Option<usize>,
+    },
     /// Runs measurements one at a time, as standard input asks: the way to take turns with another program
     Turns {
         #[arg(long, value_name = "M")]

@@ -1,8 +1,8 @@
 //! Measuring a loaded model: reading and writing speed on random tokens from a fixed seed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::{CancelFlag, EngineError, Generator, Sequence, TokenId};
+use crate::{CancelFlag, EngineError, Generator, Operation, Sequence, TokenId};
 
 /// Tokens a second, run by run.
 #[derive(Debug, Clone)]
@@ -80,6 +80,15 @@ impl<'a> Measurement<'a> {
         let mut first = model.sequence();
         model.prefill(&mut first, &tokens[..depth], &CancelFlag::new())?;
         Ok(Self { model, sequences: vec![first; batch], tokens, depth, step: step.max(1) })
+    }
+
+    /// Computes the tokens once and returns how long each operation of the forward passes took.
+    ///
+    /// # Errors
+    /// As [`Generator::prefill`].
+    pub fn profile(&mut self) -> Result<Vec<(Operation, Duration)>, EngineError> {
+        let model = self.model;
+        model.timed(|| self.run().map(drop))
     }
 
     /// Computes the tokens once and returns how many a second, those of all sequences together.

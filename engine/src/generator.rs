@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalogue::ModelInfo;
 use crate::gguf::GgufFile;
@@ -9,7 +10,7 @@ use crate::kernels::Kernels;
 use crate::models::{self, Decoder, Pass, Segment, Workspace};
 use crate::pool::Pool;
 use crate::turn::Turn;
-use crate::{Adapter, CancelFlag, ChatMessage, ChatTemplate, EngineError, Sequence, TokenId, Tokenizer};
+use crate::{Adapter, CancelFlag, ChatMessage, ChatTemplate, EngineError, Operation, Sequence, TokenId, Tokenizer};
 
 /// Most tokens in one forward pass. Between passes other callers get their turn.
 pub(crate) const CHUNK_TOKENS: usize = 512;
@@ -281,6 +282,17 @@ impl Generator {
             step.sequence.logits.extend_from_slice(logits);
         }
         Ok(())
+    }
+
+    /// Runs `work` and tells how long the operations of its forward passes took.
+    pub(crate) fn timed(
+        &self,
+        work: impl FnOnce() -> Result<(), EngineError>,
+    ) -> Result<Vec<(Operation, Duration)>, EngineError> {
+        self.workspace.take().clock.start();
+        let outcome = work();
+        let spent = self.workspace.take().clock.stop();
+        outcome.map(|()| spent)
     }
 
     /// One forward pass, then `after` on what it left. The sequences grow only if it was not cancelled.

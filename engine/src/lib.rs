@@ -28,6 +28,7 @@ mod attention;
 pub mod bench;
 mod cancel;
 pub mod catalogue;
+mod clock;
 mod encoders;
 mod error;
 mod generate;
@@ -50,6 +51,7 @@ mod turn;
 
 pub use cancel::CancelFlag;
 pub use catalogue::{Fit, MemoryNeed, ModelInfo, ModelRole, fit};
+pub use clock::Operation;
 pub use encoders::Encoder;
 pub use error::EngineError;
 pub use generate::{Finish, GenerateOptions, Generation, TokenEvent, TokenMask};

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use cloister_appliance::engine::bench::Measurement;
@@ -36,6 +36,7 @@ pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>
         BenchCommand::Machine { runs } => return machine(global, *runs, ctx),
         BenchCommand::Prefill(bench) => model(global, bench, None)?,
         BenchCommand::Decode { bench, batch } => model(global, bench, Some(*batch))?,
+        BenchCommand::Profile { bench, batch } => return profile(global, bench, *batch, ctx),
         BenchCommand::Turns { model, context } => return turns(global, model, *context, ctx),
         BenchCommand::Embed { model, texts, runs } => embed(global, model, texts.as_ref(), *runs, ctx)?,
         BenchCommand::Tokenize { model, texts, runs } => tokenize(global, model, texts.as_ref(), *runs, ctx)?,
@@ -64,6 +65,27 @@ fn model(global: &Global, args: &ModelBench, batch: Option<usize>) -> Result<Mea
     };
     let more = json!({"model": args.model, "size": size, "depth": args.depth, "batch": batch});
     Ok(Measured { what, unit: "tokens", per_second: result.per_second, more })
+}
+
+/// One line an operation: milliseconds in the median run, and the share of the whole.
+fn profile(global: &Global, args: &ModelBench, batch: Option<usize>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let size = args.size.unwrap_or(if batch.is_some() { 64 } else { 512 });
+    let model = text::generator(global, &args.model, (args.depth + size + 8) as u32)?;
+    let mut measurement = match batch {
+        None => Measurement::prefill(&model, size, args.depth)?,
+        Some(batch) => Measurement::decode(&model, size, args.depth, batch)?,
+    };
+    measurement.run()?;
+    let mut runs = (0..args.runs.max(1)).map(|_| measurement.profile()).collect::<Result<Vec<_>, _>>()?;
+    runs.sort_by_key(|run| run.iter().map(|(_, spent)| *spent).sum::<Duration>());
+    let median = runs.swap_remove(runs.len() / 2);
+    let total: f64 = median.iter().map(|(_, spent)| spent.as_secs_f64()).sum();
+    for (operation, spent) in median.into_iter().filter(|(_, spent)| !spent.is_zero()) {
+        let (milliseconds, share) = (spent.as_secs_f64() * 1e3, spent.as_secs_f64() / total);
+        let line = json!({"operation": operation.name(), "milliseconds": milliseconds, "share": share});
+        ctx.give(&line, || format!("{:<22} {milliseconds:9.2} ms {:5.1} %", operation.name(), share * 100.0))?;
+    }
+    Ok(Outcome::Done)
 }
 
 /// A line of standard input for `bench turns`: a name that is new sets a measurement up, and each line runs it once.

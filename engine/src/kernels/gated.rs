@@ -6,7 +6,7 @@
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
 
 use super::activations::{Activations, GroupWriter, STRIP};
-use super::matmul::{PIECES_PER_THREAD, Shared, multiply_tiles};
+use super::matmul::{self, Shared, multiply_tiles};
 use super::rows::{ClampedSwiglu, Combine, Gate, GeluTanh, Silu};
 use super::{Kernels, Simd, Task};
 use crate::pool::{Disjoint, Pool};
@@ -55,7 +55,8 @@ pub(crate) fn multiply_gated(
     }
     let groups = columns / GROUP;
     let few = [gate, up].iter().all(|matrix| input.lanes(matrix.weights.kind()) <= STRIP);
-    let piece = if few { (groups / (pool.threads() * PIECES_PER_THREAD)).max(1) } else { 1 };
+    let bytes = gate.weights.size_bytes() + up.weights.size_bytes();
+    let piece = if few { matmul::piece(groups, bytes, pool.threads()) } else { 1 };
     let writer = out.writer((rows, columns), fine);
     pool.run(groups.div_ceil(piece), &|index| {
         let mut values = GROUPS.take();

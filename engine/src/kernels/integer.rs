@@ -41,7 +41,13 @@ pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
 ) -> [S::Floats; R] {
     let mut result = [simd.floats(0.0); R];
     let lines = quants.as_chunks::<64>().0.chunks_exact(F::Quants::LINES);
+    let tile_bytes = quants.len() + scales.len();
     for (group, (lines, input)) in lines.zip(strip.groups()).enumerate() {
+        // The same place in the next tile: far enough for memory, near enough for the second-level cache.
+        for line in lines {
+            simd.prefetch(line.as_ptr().wrapping_add(tile_bytes));
+        }
+        simd.prefetch(scales.as_ptr().wrapping_add(tile_bytes + group * F::Scales::UNIT / F::Scales::GROUPS));
         let unit = &scales[group / F::Scales::GROUPS * F::Scales::UNIT..][..F::Scales::UNIT];
         let scales = F::Scales::read(simd, unit, group % F::Scales::GROUPS);
         let second = usize::from(F::Scales::HALVES);

@@ -12,8 +12,13 @@ use crate::quant::{Matrix, TILE_ROWS, WeightType};
 use std::cell::Cell;
 use std::ops::Range;
 
-/// Pieces of work for each thread when a single strip is multiplied.
-pub(super) const PIECES_PER_THREAD: usize = 32;
+/// How many of `items`, which take `bytes` of weights together, make a piece of work when a single strip is multiplied: at
+/// least some microseconds, beside which handing a piece out costs little, and a small part of a thread's share, so that
+/// little is left to wait for at the end.
+pub(super) fn piece(items: usize, bytes: usize, threads: usize) -> usize {
+    let piece_bytes = (bytes / (threads * 32)).max(32 << 10);
+    (piece_bytes * items / bytes.max(1)).clamp(1, items.max(1))
+}
 
 /// Rows of a strip when each takes two lanes.
 const FINE_ROWS: usize = STRIP / 2;
@@ -54,8 +59,9 @@ pub fn multiply(pool: &Pool, kernels: Kernels, input: &Activations, products: &m
         assert!(product.bias.is_none_or(|bias| bias.len() == product.weights.rows()), "a bias for each output");
     }
     let tiles: usize = products.iter().map(|product| product.weights.tiles()).sum();
+    let bytes: usize = products.iter().map(|product| product.weights.size_bytes()).sum();
     let single = products.iter().all(|product| input.lanes(product.weights.kind()) <= STRIP);
-    let piece = if single { (tiles / (pool.threads() * PIECES_PER_THREAD)).max(1) } else { 2 };
+    let piece = if single { piece(tiles, bytes, pool.threads()) } else { 2 };
     let products: Vec<Shared<'_>> = products
         .iter_mut()
         .map(|product| Shared {

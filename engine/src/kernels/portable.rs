@@ -19,6 +19,8 @@ impl Simd for Portable {
     const WIDE_IS_SIGNED: bool = false;
 
     #[inline(always)]
+    fn prefetch(self, _address: *const u8) {}
+    #[inline(always)]
     fn load_line(self, line: &[u8; 64]) -> [u8; 64] {
         *line
     }

@@ -26,6 +26,9 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// [`Simd::dot_wide`] takes bytes as if 128 had been subtracted.
     const WIDE_IS_SIGNED: bool;
 
+    /// Asks for the cache line at an address to be brought to the second-level cache. The address need not belong to anything:
+    /// this is a hint that cannot fail.
+    fn prefetch(self, address: *const u8);
     fn load_line(self, line: &[u8; 64]) -> Self::Bytes;
     fn store_line(self, value: Self::Bytes, line: &mut [u8; 64]);
     fn low_nibbles(self, value: Self::Bytes) -> Self::Bytes;

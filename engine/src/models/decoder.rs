@@ -6,8 +6,8 @@ use super::head::Head;
 use super::self_attention::SelfAttention;
 use super::weights::{LayerWeights, Weights};
 use super::{Pass, Sizes};
-use crate::EngineError;
 use crate::quant::Matrix;
+use crate::{EngineError, Operation};
 
 /// A decoder with its weights.
 #[derive(Debug)]
@@ -64,7 +64,9 @@ impl Decoder {
     /// # Errors
     /// [`EngineError::Cancelled`] between layers; what was stored then counts for nothing.
     pub(crate) fn forward(&self, pass: &mut Pass<'_>) -> Result<(), EngineError> {
+        pass.work.clock.skip();
         pass.embed(&self.embedding, self.embedding_scale);
+        pass.lap(Operation::Embedding);
         for layer in &self.layers {
             pass.check_cancelled()?;
             layer.attention.forward(pass, &self.sizes);
@@ -76,6 +78,7 @@ impl Decoder {
     /// The logits of the rows that `rows` names, into `out`, row after row.
     pub(crate) fn logits(&self, pass: &mut Pass<'_>, rows: &[usize], out: &mut [f32]) {
         self.head.logits(pass, &self.embedding, rows, out);
+        pass.lap(Operation::Head);
     }
 }
 

@@ -5,9 +5,9 @@ use super::linear::{Linear, Norm};
 use super::pass::Join;
 use super::weights::LayerWeights;
 use super::{Pass, Sizes};
-use crate::EngineError;
 use crate::kernels::multiply;
 use crate::kernels::rows::Gate;
+use crate::{EngineError, Operation};
 
 /// `states += sum of weight(e) * expert(e, norm(states))` over the chosen experts `e`, whose weights are the softmax of
 /// their routing logits. (A softmax over all experts whose chosen part is brought back to a sum of one is the same.)
@@ -79,6 +79,7 @@ impl Experts {
             self.run_expert(&self.units[routes[0].expert], routes, pass, sizes);
         }
         pass.join_branch(width, &Join::Added);
+        pass.lap(Operation::Experts);
     }
 
     /// Adds the weighted results of one expert to the rows that go to it.

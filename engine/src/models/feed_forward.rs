@@ -6,10 +6,10 @@ use super::linear::{Linear, Norm};
 use super::pass::Join;
 use super::weights::LayerWeights;
 use super::{Pass, Sizes, Workspace};
-use crate::EngineError;
 use crate::kernels::rows::{Gate, GateTask};
 use crate::kernels::{GatedMatrix, can_gate, multiply, multiply_gated};
 use crate::quant::Matrix;
+use crate::{EngineError, Operation};
 
 /// `states += unit(norm(states))`.
 #[derive(Debug)]
@@ -75,9 +75,12 @@ impl Dense {
 
     fn forward(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
         pass.normalise(&self.norm, sizes.needs(self.unit.readers()));
+        pass.lap(Operation::Inputs);
         let (kernels, width, inner) = (pass.kernels, sizes.width, self.unit.gate.outputs());
         if !pass.has_adapters() && self.unit.join_inputs(pass, sizes) {
-            return pass.finish(&self.unit.down, &self.join, (self.layer, Part::Down), |_, _, _| {});
+            pass.lap(Operation::GateUp);
+            pass.finish(&self.unit.down, &self.join, (self.layer, Part::Down), |_, _, _| {});
+            return pass.lap(Operation::Down);
         }
         self.unit.multiply_inputs(pass);
         let source = |work: &Workspace, row: usize, out: &mut [f32]| {
@@ -86,9 +89,11 @@ impl Dense {
         pass.adapt((self.layer, Part::Gate), |work| &mut work.gate, source);
         pass.adapt((self.layer, Part::Up), |work| &mut work.up, source);
         self.unit.activate(pass, sizes);
+        pass.lap(Operation::GateUp);
         pass.finish(&self.unit.down, &self.join, (self.layer, Part::Down), |work, row, out| {
             kernels.run(self.unit.gated(&work.gate, &work.up, row * inner, out));
         });
+        pass.lap(Operation::Down);
     }
 }
 

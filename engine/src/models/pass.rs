@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::adapter::{Adapter, Place, Scratch};
 use super::linear::{Linear, Norm};
+use crate::clock::{Clock, Operation};
 use crate::kernels::rows::AddNormalised;
 use crate::kernels::{Activations, Kernels, Needs, multiply};
 use crate::kv::KvCache;
@@ -43,6 +44,7 @@ pub(crate) struct Workspace {
     pub(super) routing: Vec<f32>,
     pub(super) expert: Vec<f32>,
     pub(super) low_rank: Scratch,
+    pub(crate) clock: Clock,
     /// For each rotation the cosines and sines of all rows' positions.
     pub(super) angles: Vec<(Arc<Rope>, Vec<[f32; 2]>)>,
 }
@@ -70,6 +72,11 @@ pub(super) enum Join {
 impl Pass<'_> {
     pub(crate) fn rows(&self) -> usize {
         self.segments.iter().map(|segment| segment.tokens.len()).sum()
+    }
+
+    /// Counts the time since the last lap for `operation`.
+    pub(super) fn lap(&mut self, operation: Operation) {
+        self.work.clock.lap(operation);
     }
 
     /// Looks up the tokens and makes room for their keys and values.

@@ -7,11 +7,11 @@ use super::linear::{Linear, Norm};
 use super::pass::Join;
 use super::weights::LayerWeights;
 use super::{Pass, Sizes, Workspace};
-use crate::EngineError;
 use crate::attention::{Attention, Scoring, Span};
 use crate::kernels::{Kernels, Needs, multiply};
 use crate::quant::Matrix;
 use crate::rope::Rope;
+use crate::{EngineError, Operation};
 
 /// `states += output(attention(rotate(query(x)), rotate(key(x)), value(x)))` with `x = norm(states)`.
 #[derive(Debug)]
@@ -86,6 +86,7 @@ impl SelfAttention {
         // Errors in what attention looks for cost the most and these matrices are small, so they are given more bits.
         let needs = Needs::of([&self.query.weights, &self.key.weights, &self.value.weights]).finely();
         pass.normalise(&self.norm, needs);
+        pass.lap(Operation::Inputs);
         let work = &mut *pass.work;
         let mut products = [
             self.query.product(&mut work.queries, rows),
@@ -94,18 +95,23 @@ impl SelfAttention {
         ];
         multiply(pass.pool, pass.kernels, &work.input, &mut products);
         self.adapt_inputs(pass, sizes.width);
+        pass.lap(Operation::QueriesKeysValues);
         let angles = self.rope.as_ref().map(|rope| pass.turn(rope));
         self.store_keys_and_values(pass, sizes, angles);
+        pass.lap(Operation::Cache);
         self.attend(pass, sizes, angles);
+        pass.lap(Operation::Attention);
         let work = &mut *pass.work;
         let (attended, width) = (&work.attended, sizes.heads * sizes.head_dim);
         let needs = sizes.needs([&self.output.weights]);
         work.input.fill(pass.pool, pass.kernels, (rows, width), needs, |row, out| {
             out.copy_from_slice(&attended[row * width..][..width]);
         });
+        pass.lap(Operation::Inputs);
         pass.finish(&self.output, &self.join, (self.layer, Part::Output), |work, row, out| {
             out.copy_from_slice(&work.attended[row * width..][..width]);
         });
+        pass.lap(Operation::AttentionOutput);
     }
 
     /// The matrix that an adapter may change.
