@@ -3,6 +3,7 @@
 //! A register tile is one or two weight tiles of 16 rows by the up to six rows of a strip. For each group of 32 columns the
 //! products are summed in integers; the sums are scaled and added up in floats, group after group. Both kernels here do
 //! exactly that, so that it makes no difference which of them a row goes through.
+#![expect(clippy::needless_range_loop, reason = "a register tile is read by its indices")]
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
 
 use super::Simd;
