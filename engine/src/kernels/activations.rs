@@ -29,6 +29,9 @@ pub(super) fn strip_width(lanes: usize) -> usize {
     }
 }
 
+/// Rows of a strip when each takes two lanes.
+pub(super) const FINE_ROWS: usize = STRIP / 2;
+
 /// Words of four columns in a group.
 const QUADS: usize = GROUP / 4;
 
@@ -69,57 +72,57 @@ pub struct Activations {
     rows: usize,
     cols: usize,
     fine: bool,
-    words: Vec<i32>,
-    scales: Vec<f32>,
-    exponents: Vec<f32>,
-    sums: Vec<f32>,
-    negative_totals: Vec<i32>,
-    negative_halves: Vec<i32>,
+    /// A [`StripGroup`] for each group of each strip.
+    records: Vec<i32>,
     floats: Vec<f32>,
 }
 
-/// One strip of `W` lanes and `R` rows in integers (`W` is `R`, or twice `R` for fine ones); all slices are indexed by group.
-pub(super) struct IntegerStrip<'a, const W: usize, const R: usize> {
+/// One group of a strip of `W` lanes and `R` rows in integers (`W` is `R`, or twice `R` for fine ones).
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct StripGroup<const W: usize, const R: usize> {
     /// Four signed columns in each word.
-    words: &'a [[[i32; W]; QUADS]],
-    scales: &'a [[f32; R]],
+    pub(super) words: [[i32; W]; QUADS],
+    pub(super) scales: [f32; R],
     /// The scale is `1 + fraction` times 2 to this power.
-    exponents: &'a [[f32; R]],
+    pub(super) exponents: [f32; R],
     /// Scale times the sum of the integers.
-    sums: &'a [[f32; R]],
+    pub(super) sums: [f32; R],
     /// The sums of the integers of the group, and of its halves, negated.
-    pub(super) negative_totals: &'a [[i32; R]],
-    pub(super) negative_halves: &'a [[[i32; R]; 2]],
+    pub(super) negative_totals: [i32; R],
+    pub(super) negative_halves: [[i32; R]; 2],
 }
 
-/// One group of a strip.
-pub(super) struct StripGroup<'a, const W: usize, const R: usize> {
-    pub(super) words: &'a [[i32; W]; QUADS],
-    pub(super) scales: &'a [f32; R],
-    pub(super) exponents: &'a [f32; R],
-    pub(super) sums: &'a [f32; R],
-    pub(super) negative_totals: &'a [i32; R],
-    pub(super) negative_halves: &'a [[i32; R]; 2],
+// SAFETY: all fields are arrays of 32-bit numbers, so nothing is padded, and any bits are a value.
+unsafe impl<const W: usize, const R: usize> bytemuck::Zeroable for StripGroup<W, R> {}
+// SAFETY: as above.
+unsafe impl<const W: usize, const R: usize> bytemuck::Pod for StripGroup<W, R> {}
+
+/// 32-bit numbers in a [`StripGroup`].
+fn record_length(lanes: usize, rows: usize) -> usize {
+    QUADS * lanes + 6 * rows
 }
 
-impl<'a, const W: usize, const R: usize> IntegerStrip<'a, W, R> {
-    /// The groups in turn; no bounds are checked on the way.
-    #[inline(always)]
-    pub(super) fn groups(&self) -> impl Iterator<Item = StripGroup<'a, W, R>> {
-        let scales = self.scales.iter().zip(self.exponents).zip(self.sums);
-        let totals = self.negative_totals.iter().zip(self.negative_halves);
-        self.words.iter().zip(scales).zip(totals).map(
-            |((words, ((scales, exponents), sums)), (negative_totals, negative_halves))| StripGroup {
-                words,
-                scales,
-                exponents,
-                sums,
-                negative_totals,
-                negative_halves,
-            },
-        )
-    }
+/// Calls a block with the lanes and rows of the strips of an input as constants.
+macro_rules! by_strip {
+    (@ $lanes:expr, $rows:expr, $W:ident, $R:ident => $body:expr) => {{
+        const $W: usize = $lanes;
+        const $R: usize = $rows;
+        $body
+    }};
+    ($lanes:expr, $copies:expr, $W:ident, $R:ident => $body:expr) => {
+        match (strip_width($lanes), $copies) {
+            (1, _) => by_strip!(@ 1, 1, $W, $R => $body),
+            (2, 1) => by_strip!(@ 2, 2, $W, $R => $body),
+            (4, 1) => by_strip!(@ 4, 4, $W, $R => $body),
+            (_, 1) => by_strip!(@ STRIP, STRIP, $W, $R => $body),
+            (2, _) => by_strip!(@ 2, 1, $W, $R => $body),
+            (4, _) => by_strip!(@ 4, 2, $W, $R => $body),
+            _ => by_strip!(@ STRIP, FINE_ROWS, $W, $R => $body),
+        }
+    };
 }
+pub(super) use by_strip;
 
 impl Activations {
     /// Rows of the last filling.
@@ -176,26 +179,10 @@ impl Activations {
     pub(super) fn writer(&mut self, (rows, cols): (usize, usize), fine: bool) -> GroupWriter<'_> {
         (self.rows, self.cols, self.fine) = (rows, cols, fine);
         let (copies, groups) = (1 + usize::from(fine), cols / GROUP);
-        let width = strip_width(rows * copies);
-        let strips = (rows * copies).div_ceil(width);
-        let rows = strips * width / copies;
-        self.words.resize(strips * width * groups * QUADS, 0);
-        self.scales.resize(rows * groups, 0.0);
-        self.exponents.resize(rows * groups, 0.0);
-        self.sums.resize(rows * groups, 0.0);
-        self.negative_totals.resize(rows * groups, 0);
-        self.negative_halves.resize(rows * groups * 2, 0);
-        GroupWriter {
-            width,
-            copies,
-            groups,
-            words: Disjoint::new(&mut self.words),
-            scales: Disjoint::new(&mut self.scales),
-            exponents: Disjoint::new(&mut self.exponents),
-            sums: Disjoint::new(&mut self.sums),
-            negative_totals: Disjoint::new(&mut self.negative_totals),
-            negative_halves: Disjoint::new(&mut self.negative_halves),
-        }
+        let lanes = strip_width(rows * copies);
+        let strips = (rows * copies).div_ceil(lanes);
+        self.records.resize(strips * groups * record_length(lanes, lanes / copies), 0);
+        GroupWriter { lanes, copies, groups, records: Disjoint::new(&mut self.records) }
     }
 
     fn fill_floats(&mut self, pool: &Pool, source: &(impl Fn(usize, &mut [f32]) + Sync)) {
@@ -215,19 +202,11 @@ impl Activations {
         });
     }
 
+    /// One strip of `W` lanes and `R` rows in integers, group by group.
     #[inline(always)]
-    pub(super) fn integers<const W: usize, const R: usize>(&self, strip: usize) -> IntegerStrip<'_, W, R> {
-        let groups = self.cols / GROUP;
-        let (lanes, rows) =
-            (strip * W * groups..(strip + 1) * W * groups, strip * R * groups..(strip + 1) * R * groups);
-        IntegerStrip {
-            words: self.words[lanes.start * QUADS..lanes.end * QUADS].as_chunks::<W>().0.as_chunks::<QUADS>().0,
-            scales: self.scales[rows.clone()].as_chunks::<R>().0,
-            exponents: self.exponents[rows.clone()].as_chunks::<R>().0,
-            sums: self.sums[rows.clone()].as_chunks::<R>().0,
-            negative_totals: self.negative_totals[rows.clone()].as_chunks::<R>().0,
-            negative_halves: self.negative_halves[rows.start * 2..rows.end * 2].as_chunks::<R>().0.as_chunks::<2>().0,
-        }
+    pub(super) fn integers<const W: usize, const R: usize>(&self, strip: usize) -> &[StripGroup<W, R>] {
+        let length = self.cols / GROUP * record_length(W, R);
+        bytemuck::cast_slice(&self.records[strip * length..][..length])
     }
 
     /// One strip of `W` lanes in floats, by column.
@@ -254,80 +233,85 @@ impl Task for FillRow<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for (group, values) in self.values.as_chunks::<16>().0.as_chunks::<2>().0.iter().enumerate() {
-            let values = [simd.load(&values[0]), simd.load(&values[1])];
-            // SAFETY: each strip is filled by one call, row after row.
-            unsafe { self.writer.put(simd, (self.row, group), values) };
-        }
+        let writer = self.writer;
+        by_strip!(writer.lanes, writer.copies, W, R => {
+            for (group, values) in self.values.as_chunks::<16>().0.as_chunks::<2>().0.iter().enumerate() {
+                // SAFETY: each strip is filled by one call, row after row.
+                let record = unsafe { writer.record::<W, R>(self.row / R, group) };
+                record.put(simd, self.row % R, [simd.load(&values[0]), simd.load(&values[1])]);
+            }
+        });
     }
 }
 
 /// Where the integers of an input go.
 pub(super) struct GroupWriter<'a> {
-    width: usize,
-    copies: usize,
+    pub(super) lanes: usize,
+    pub(super) copies: usize,
     groups: usize,
-    words: Disjoint<'a, i32>,
-    scales: Disjoint<'a, f32>,
-    exponents: Disjoint<'a, f32>,
-    sums: Disjoint<'a, f32>,
-    negative_totals: Disjoint<'a, i32>,
-    negative_halves: Disjoint<'a, i32>,
+    records: Disjoint<'a, i32>,
 }
 
-impl GroupWriter<'_> {
+impl<'a> GroupWriter<'a> {
     fn rows_per_strip(&self) -> usize {
-        self.width / self.copies
+        self.lanes / self.copies
     }
 
-    /// Quantises the 32 values of one row and group.
+    /// One group of a strip. `W` and `R` must be those of [`by_strip`].
     ///
     /// # Safety
-    /// Rows of one strip share the memory of a group: no two calls for the same group of the same strip at the same time.
+    /// No two records of the same group of the same strip at the same time.
     #[inline(always)]
-    pub(super) unsafe fn put<S: Simd>(&self, simd: S, (row, group): (usize, usize), values: [S::Floats; 2]) {
-        let rows_per_strip = self.rows_per_strip();
-        let (strip, place) = (row / rows_per_strip, row % rows_per_strip);
-        let block = strip * self.groups + group;
-        let at = block * rows_per_strip + place;
+    pub(super) unsafe fn record<const W: usize, const R: usize>(
+        &self,
+        strip: usize,
+        group: usize,
+    ) -> &'a mut StripGroup<W, R> {
+        let length = record_length(W, R);
+        let at = (strip * self.groups + group) * length;
+        // SAFETY: records of different groups or strips do not overlap; the rest is the caller's promise.
+        let record = unsafe { self.records.part(at..at + length) };
+        &mut bytemuck::cast_slice_mut(record)[0]
+    }
+}
+
+impl<const W: usize, const R: usize> StripGroup<W, R> {
+    /// Quantises the 32 values of one row.
+    #[inline(always)]
+    pub(super) fn put<S: Simd>(&mut self, simd: S, row: usize, values: [S::Floats; 2]) {
+        assert!(row < R, "a row of the strip");
+        let copies = W / R;
         let scale = scale_for(simd.max_lanes(simd.max(simd.abs(values[0]), simd.abs(values[1]))));
         let inverse = if scale >= SCALE_MIN { 1.0 / scale } else { 0.0 };
-        // SAFETY: the group of the strip is this caller's alone, by his promise.
-        let words = unsafe { self.words.part(block * QUADS * self.width..(block + 1) * QUADS * self.width) };
         let mut halves = [0; 2];
         for (half, values) in values.into_iter().enumerate() {
             let upper = simd.to_ints(simd.mul(values, simd.floats(inverse)));
-            self.store_words(simd, upper, (place * self.copies, half), words);
+            self.put_words(simd, upper, (row * copies, half));
             halves[half] = simd.sum_ints(upper);
-            if self.copies == 2 {
+            if copies == 2 {
                 let rest = simd.fma(simd.to_floats(upper), simd.floats(-scale), values);
                 let lower = simd.mul(rest, simd.floats(inverse * 256.0));
                 let lower = simd.to_ints(simd.max(simd.min(lower, simd.floats(127.0)), simd.floats(-127.0)));
-                self.store_words(simd, lower, (place * 2 + 1, half), words);
+                self.put_words(simd, lower, (row * 2 + 1, half));
                 halves[half] = 256 * halves[half] + simd.sum_ints(lower);
             }
         }
-        let scale = if self.copies == 2 { scale / 256.0 } else { scale };
+        let scale = if copies == 2 { scale / 256.0 } else { scale };
         let total = halves[0] + halves[1];
-        // SAFETY: as above.
-        unsafe {
-            self.scales.part(at..at + 1)[0] = scale;
-            self.exponents.part(at..at + 1)[0] = exponent_of(scale);
-            self.sums.part(at..at + 1)[0] = scale * total as f32;
-            self.negative_totals.part(at..at + 1)[0] = -total;
-            for (half, sum) in halves.into_iter().enumerate() {
-                let at = (block * 2 + half) * rows_per_strip + place;
-                self.negative_halves.part(at..at + 1)[0] = -sum;
-            }
-        }
+        self.scales[row] = scale;
+        self.exponents[row] = exponent_of(scale);
+        self.sums[row] = scale * total as f32;
+        self.negative_totals[row] = -total;
+        self.negative_halves[0][row] = -halves[0];
+        self.negative_halves[1][row] = -halves[1];
     }
 
     #[inline(always)]
-    fn store_words<S: Simd>(&self, simd: S, values: S::Ints, (lane, half): (usize, usize), words: &mut [i32]) {
+    fn put_words<S: Simd>(&mut self, simd: S, values: S::Ints, (lane, half): (usize, usize)) {
         let mut bytes = [0; 16];
         simd.store_bytes(values, &mut bytes);
-        for (quad, bytes) in bytes.as_chunks::<4>().0.iter().enumerate() {
-            words[(half * 4 + quad) * self.width + lane] = i32::from_le_bytes(*bytes);
+        for (words, bytes) in self.words[half * 4..half * 4 + 4].iter_mut().zip(bytes.as_chunks::<4>().0) {
+            words[lane] = i32::from_le_bytes(*bytes);
         }
     }
 }

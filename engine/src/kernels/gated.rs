@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "threads fill disjoint groups of one input")]
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
 
-use super::activations::{Activations, GroupWriter, STRIP};
+use super::activations::{Activations, FINE_ROWS, GroupWriter, STRIP, by_strip, strip_width};
 use super::matmul::{self, Shared, multiply_tiles};
 use super::rows::{ClampedSwiglu, Combine, Gate, GeluTanh, Silu};
 use super::{Kernels, Simd, Task};
@@ -107,12 +107,17 @@ impl Task for GateGroup<'_, '_> {
 fn join_group<S: Simd, C: Combine>(simd: S, task: &GateGroup<'_, '_>) {
     let gate = task.gate.as_chunks::<16>().0.as_chunks::<2>().0;
     let up = task.up.as_chunks::<16>().0.as_chunks::<2>().0;
-    for (row, (gate, up)) in gate.iter().zip(up).enumerate() {
-        let first = C::combine(simd, simd.load(&gate[0]), simd.load(&up[0]));
-        let second = C::combine(simd, simd.load(&gate[1]), simd.load(&up[1]));
-        // SAFETY: each group is written by one call, row after row.
-        unsafe { task.writer.put(simd, (row, task.group), [first, second]) };
-    }
+    by_strip!(task.writer.lanes, task.writer.copies, W, R => {
+        for (strip, (gate, up)) in gate.chunks(R).zip(up.chunks(R)).enumerate() {
+            // SAFETY: each group is written by one call, strip after strip.
+            let record = unsafe { task.writer.record::<W, R>(strip, task.group) };
+            for (row, (gate, up)) in gate.iter().zip(up).enumerate() {
+                let first = C::combine(simd, simd.load(&gate[0]), simd.load(&up[0]));
+                let second = C::combine(simd, simd.load(&gate[1]), simd.load(&up[1]));
+                record.put(simd, row, [first, second]);
+            }
+        }
+    });
 }
 
 #[cfg(test)]

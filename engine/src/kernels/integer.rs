@@ -7,7 +7,7 @@
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
 
 use super::Simd;
-use super::activations::{IntegerStrip, StripGroup, quarter};
+use super::activations::{StripGroup, quarter};
 use super::forms::{Form, Quants, Scales};
 
 /// 64 bytes on a cache line of their own.
@@ -38,12 +38,12 @@ pub(super) struct Panel {
 pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
     simd: S,
     (quants, scales): (&[u8], &[u8]),
-    strip: &IntegerStrip<'_, W, R>,
+    strip: &[StripGroup<W, R>],
 ) -> [S::Floats; R] {
     let mut result = [simd.floats(0.0); R];
     let lines = quants.as_chunks::<64>().0.chunks_exact(F::Quants::LINES);
     let tile_bytes = quants.len() + scales.len();
-    for (group, (lines, input)) in lines.zip(strip.groups()).enumerate() {
+    for (group, (lines, input)) in lines.zip(strip).enumerate() {
         // The same place in the next tile: far enough for memory, near enough for the second-level cache.
         for line in lines {
             simd.prefetch(line.as_ptr().wrapping_add(tile_bytes));
@@ -53,13 +53,13 @@ pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
         let scales = F::Scales::read(simd, unit, group % F::Scales::GROUPS);
         let second = usize::from(F::Scales::HALVES);
         let mut sums = [[simd.ints(0); W]; 2];
-        pair::<S, F, 0, W>(simd, lines, input.words, &mut sums);
-        pair::<S, F, 1, W>(simd, lines, input.words, &mut sums);
-        pair::<S, F, 2, W>(simd, lines, input.words, &mut sums);
-        pair::<S, F, 3, W>(simd, lines, input.words, &mut sums);
+        pair::<S, F, 0, W>(simd, lines, &input.words, &mut sums);
+        pair::<S, F, 1, W>(simd, lines, &input.words, &mut sums);
+        pair::<S, F, 2, W>(simd, lines, &input.words, &mut sums);
+        pair::<S, F, 3, W>(simd, lines, &input.words, &mut sums);
         for half in 0..=second {
             for row in 0..R {
-                let totals = if F::Scales::HALVES { &input.negative_halves[half] } else { input.negative_totals };
+                let totals = if F::Scales::HALVES { &input.negative_halves[half] } else { &input.negative_totals };
                 let offset = has_offset::<S, F>().then_some(totals[row] << F::OFFSET_LOG2);
                 let sum = join::<S, W, R>(simd, &sums[half], row, offset);
                 let factor = simd.mul(scales.halves[half], simd.floats(input.scales[row]));
@@ -67,7 +67,7 @@ pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
             }
         }
         for half in 0..F::Scales::BIASES {
-            add_bias::<S, F, W, R>(simd, scales.biases[half], (&input, half), &mut result);
+            add_bias::<S, F, W, R>(simd, scales.biases[half], (input, half), &mut result);
         }
     }
     result
@@ -98,19 +98,20 @@ fn dot<S: Simd, F: Form>(simd: S, sum: S::Ints, weights: S::Bytes, quad: i32) ->
 /// share a scale. Empty where nothing is taken away.
 #[inline(always)]
 pub(super) fn offsets<S: Simd, F: Form, const W: usize, const R: usize>(
-    strip: &IntegerStrip<'_, W, R>,
+    strip: &[StripGroup<W, R>],
     out: &mut Vec<i32>,
 ) {
     out.clear();
     if !has_offset::<S, F>() {
         return;
     }
-    let totals = if F::Scales::HALVES {
-        strip.negative_halves.as_flattened().as_flattened()
-    } else {
-        strip.negative_totals.as_flattened()
-    };
-    out.extend(totals.iter().map(|total| total << F::OFFSET_LOG2));
+    for input in strip {
+        if F::Scales::HALVES {
+            out.extend(input.negative_halves.as_flattened().iter().map(|total| total << F::OFFSET_LOG2));
+        } else {
+            out.extend(input.negative_totals.map(|total| total << F::OFFSET_LOG2));
+        }
+    }
 }
 
 /// Whether the kernels of this set see quants that stand for other numbers than themselves.
@@ -143,7 +144,7 @@ fn join<S: Simd, const W: usize, const R: usize>(
 fn add_bias<S: Simd, F: Form, const W: usize, const R: usize>(
     simd: S,
     bias: S::Floats,
-    (input, half): (&StripGroup<'_, W, R>, usize),
+    (input, half): (&StripGroup<W, R>, usize),
     result: &mut [S::Floats; R],
 ) {
     for row in 0..R {
@@ -207,7 +208,7 @@ fn unpack_pair<S: Simd, F: Form, const J: usize, const T: usize>(
 pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: usize>(
     simd: S,
     panel: &Panel,
-    strip: &IntegerStrip<'_, W, R>,
+    strip: &[StripGroup<W, R>],
     offsets: &[i32],
 ) -> [[S::Floats; R]; T] {
     let halves = 1 + usize::from(F::Scales::HALVES);
@@ -217,7 +218,7 @@ pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: u
     let scales =
         panel.scales.chunks_exact(halves * T * multiples).zip(panel.biases.chunks_exact(F::Scales::BIASES.max(1) * T));
     let mut offsets = offsets.as_chunks::<R>().0.iter();
-    for ((lines, (scales, biases)), input) in lines.iter().zip(scales).zip(strip.groups()) {
+    for ((lines, (scales, biases)), input) in lines.iter().zip(scales).zip(strip) {
         for (half, scales) in scales.chunks_exact(T * multiples).enumerate() {
             let offsets = if has_offset::<S, F>() { offsets.next() } else { None };
             let mut sums = [[simd.ints(0); W]; T];
@@ -229,12 +230,12 @@ pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: u
                     }
                 }
             }
-            add_scaled::<S, T, W, R>(simd, scales, &input, offsets, &sums, &mut result);
+            add_scaled::<S, T, W, R>(simd, scales, input, offsets, &sums, &mut result);
         }
         for half in 0..F::Scales::BIASES {
             for tile in 0..T {
                 let bias = simd.load(&biases[half * T + tile].0);
-                add_bias::<S, F, W, R>(simd, bias, (&input, half), &mut result[tile]);
+                add_bias::<S, F, W, R>(simd, bias, (input, half), &mut result[tile]);
             }
         }
     }
@@ -249,7 +250,7 @@ pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: u
 fn add_scaled<S: Simd, const T: usize, const W: usize, const R: usize>(
     simd: S,
     scales: &[Lanes],
-    input: &StripGroup<'_, W, R>,
+    input: &StripGroup<W, R>,
     offsets: Option<&[i32; R]>,
     sums: &[[S::Ints; W]; T],
     result: &mut [[S::Floats; R]; T],

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "threads write disjoint columns of one output")]
 #![expect(clippy::inline_always, reason = "kernel code must end up inside the function that enables its instructions")]
 
-use super::activations::{Activations, STRIP, strip_width};
+use super::activations::{Activations, FINE_ROWS, STRIP, by_strip, strip_width};
 use super::dense::{self, Bf16, Column, F16, F32};
 use super::forms::{Form, Iq4Nl, Iq4Xs, Mxfp4, Q2K, Q3K, Q4K, Q5K, Q6K, Q40, Q41, Q50, Q51, Q80};
 use super::integer::{self, Panel};
@@ -19,9 +19,6 @@ pub(super) fn piece(items: usize, bytes: usize, threads: usize) -> usize {
     let piece_bytes = (bytes / (threads * 32)).max(32 << 10);
     (piece_bytes * items / bytes.max(1)).clamp(1, items.max(1))
 }
-
-/// Rows of a strip when each takes two lanes.
-const FINE_ROWS: usize = STRIP / 2;
 
 /// One product of a shared input.
 #[derive(Debug)]
@@ -125,26 +122,6 @@ macro_rules! by_type {
     };
 }
 
-/// Calls a block with the lanes and rows of an input's only strip as constants.
-macro_rules! by_strip {
-    (@ $lanes:expr, $rows:expr, $W:ident, $R:ident => $body:expr) => {{
-        const $W: usize = $lanes;
-        const $R: usize = $rows;
-        $body
-    }};
-    ($lanes:expr, $copies:expr, $W:ident, $R:ident => $body:expr) => {
-        match (strip_width($lanes), $copies) {
-            (1, _) => by_strip!(@ 1, 1, $W, $R => $body),
-            (2, 1) => by_strip!(@ 2, 2, $W, $R => $body),
-            (4, 1) => by_strip!(@ 4, 4, $W, $R => $body),
-            (_, 1) => by_strip!(@ STRIP, STRIP, $W, $R => $body),
-            (2, _) => by_strip!(@ 2, 1, $W, $R => $body),
-            (4, _) => by_strip!(@ 4, 2, $W, $R => $body),
-            _ => by_strip!(@ STRIP, FINE_ROWS, $W, $R => $body),
-        }
-    };
-}
-
 /// Tiles of one matrix against an input of a single strip.
 struct DirectTask<'a, 'b> {
     input: &'a Activations,
@@ -167,7 +144,7 @@ fn direct_forms<S: Simd, F: Form>(simd: S, task: &DirectTask<'_, '_>) {
     by_strip!(task.input.lanes(kind), task.input.lanes_per_row(kind), W, R => {
         let strip = task.input.integers::<W, R>(0);
         for tile in task.tiles.clone() {
-            let result = integer::direct::<S, F, W, R>(simd, task.product.weights.tile(tile), &strip);
+            let result = integer::direct::<S, F, W, R>(simd, task.product.weights.tile(tile), strip);
             store(simd, task.product, tile, 0, task.input.rows(), &result);
         }
     });
@@ -248,8 +225,8 @@ fn panel_strips<S: Simd, F: Form, const T: usize, const R: usize>(simd: S, task:
     for strip in 0..rows.div_ceil(R) {
         let view = task.input.integers::<STRIP, R>(strip);
         let mut offsets = std::mem::take(&mut task.panel.offsets);
-        integer::offsets::<S, F, STRIP, R>(&view, &mut offsets);
-        let result = integer::panel::<S, F, T, STRIP, R>(simd, task.panel, &view, &offsets);
+        integer::offsets::<S, F, STRIP, R>(view, &mut offsets);
+        let result = integer::panel::<S, F, T, STRIP, R>(simd, task.panel, view, &offsets);
         task.panel.offsets = offsets;
         for (tile, result) in (first..task.tiles.end).zip(&result) {
             store(simd, task.product, tile, strip * R, rows, result);
