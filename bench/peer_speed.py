@@ -5,7 +5,7 @@
 Needs `llama-cpp-python`, built on this machine (CMAKE_ARGS="-DGGML_NATIVE=ON"), and a built `cloister`. For each figure the
 peer runs with each of its settings (weights repacked or not, flash attention on or off; keys and values as half floats), and
 the best of their medians counts. One row a figure: medians of both sides, their ratio, and the share of the machine's
-ceiling (8-bit products or memory reads, measured between the rounds) that ours reaches.
+ceiling (8-bit products or memory reads, measured before the rounds) that ours reaches.
 """
 
 import argparse
@@ -102,7 +102,7 @@ class Ours:
         self.child = subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def rate(self, name, **figure):
-        self.child.stdin.write(json.dumps({"name": name, **figure}) + "\n")
+        self.child.stdin.write(json.dumps({"id": name, **figure}) + "\n")
         self.child.stdin.flush()
         line = self.child.stdout.readline()
         if not line:
@@ -145,6 +145,7 @@ def drop_slow(peers, warm):
 
 def measure(args, model, name, figure):
     """One figure: a round warms all up, then rounds in turns."""
+    products, memory = ceilings(args.program, args.threads)
     context = figure.get("depth", 0) + figure["size"] * figure.get("batch", 1) + 64
     peers = {setting: Peer(model, context, figure.get("batch", 1), args.threads, *setting) for setting in SETTINGS}
     ours = Ours(args.program, model, args.threads)
@@ -160,7 +161,6 @@ def measure(args, model, name, figure):
         rates["ours"] += [found] if turn else []
     for side in [*peers.values(), ours]:
         side.close()
-    products, memory = ceilings(args.program, args.threads)
     medians = {who: statistics.median(found or [warm[who]]) for who, found in rates.items()}
     best = max(peers, key=medians.get)
     row = {"what": name, "model": model.name, "threads": args.threads, "runs": args.runs, "ours": round(medians["ours"], 1),

@@ -76,6 +76,10 @@ impl<'a> Measurement<'a> {
     }
 
     fn new(model: &'a Generator, size: usize, depth: usize, batch: usize, step: usize) -> Result<Self, EngineError> {
+        let (length, context_tokens) = (depth.saturating_add(size), model.context_tokens());
+        if length > context_tokens {
+            return Err(EngineError::ContextFull { tokens: length, context_tokens });
+        }
         let tokens = random_tokens(model, depth + size);
         let mut first = model.sequence();
         model.prefill(&mut first, &tokens[..depth], &CancelFlag::new())?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use super::{extract, text};
 use crate::args::{BenchCommand, BenchSearchArgs, Global, ModelBench, QueryLine, TextLine};
 use crate::context::{Context, Outcome, Usage};
+use crate::lines::Lines;
 use crate::outside;
 
 /// Texts made up when none are given, and their words: about 186 tokens each.
@@ -88,10 +90,10 @@ fn profile(global: &Global, args: &ModelBench, batch: Option<usize>, ctx: &mut C
     Ok(Outcome::Done)
 }
 
-/// A line of standard input for `bench turns`: a name that is new sets a measurement up, and each line runs it once.
+/// A line of standard input for `bench turns`: an id that is new sets a measurement up, and each line runs it once.
 #[derive(Debug, serde::Deserialize)]
 struct Turn {
-    name: String,
+    id: String,
     /// Tokens.
     size: usize,
     #[serde(default)]
@@ -103,16 +105,17 @@ struct Turn {
 fn turns(global: &Global, model: &str, context: u32, ctx: &mut Context<'_>) -> Result<Outcome> {
     let model = text::generator(global, model, context)?;
     let mut known = BTreeMap::new();
-    for line in std::io::stdin().lines() {
-        let turn: Turn = serde_json::from_str(&line?).context("a turn is a line {name, size, depth, batch}")?;
-        let measurement = match known.entry(turn.name.clone()) {
+    let stdin = std::mem::replace(&mut ctx.stdin, Box::new(std::io::empty()));
+    for line in Lines::<_, Turn>::new(BufReader::new(stdin)) {
+        let turn = line.asked.context("a turn is a line {id, size, depth, batch}")?;
+        let measurement = match known.entry(turn.id.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(match turn.batch {
                 None => Measurement::prefill(&model, turn.size, turn.depth)?,
                 Some(batch) => Measurement::decode(&model, turn.size, turn.depth, batch)?,
             }),
         };
-        let row = json!({"name": turn.name, "per_second": measurement.run()?});
+        let row = json!({"id": turn.id, "per_second": measurement.run()?});
         ctx.line(&row)?;
     }
     Ok(Outcome::Done)

@@ -234,11 +234,12 @@ impl Task for FillRow<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let writer = self.writer;
+        let (strip, place) = (self.row / writer.rows_per_strip(), self.row % writer.rows_per_strip());
         by_strip!(writer.lanes, writer.copies, W, R => {
             for (group, values) in self.values.as_chunks::<16>().0.as_chunks::<2>().0.iter().enumerate() {
                 // SAFETY: each strip is filled by one call, row after row.
-                let record = unsafe { writer.record::<W, R>(self.row / R, group) };
-                record.put(simd, self.row % R, [simd.load(&values[0]), simd.load(&values[1])]);
+                let record = unsafe { writer.record::<W, R>(strip, group) };
+                record.put(simd, place, [simd.load(&values[0]), simd.load(&values[1])]);
             }
         });
     }

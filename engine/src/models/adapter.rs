@@ -85,6 +85,9 @@ impl Adapter {
     ) -> Result<Self, EngineError> {
         check_kind(file, decoder.architecture())?;
         let alpha = file.f32("adapter.lora.alpha")?.unwrap_or(0.0);
+        if !alpha.is_finite() {
+            return Err(file.damaged(format!("adapter.lora.alpha is {alpha}")));
+        }
         let weights = Weights::new(file, decoder.architecture(), pool, 0);
         let mut pairs = HashMap::new();
         for tensor in file.tensors() {
@@ -103,8 +106,14 @@ impl Adapter {
             let ups = weights.matrices(wide.name, &[rank, rows], &sizes)?;
             let scale = if alpha == 0.0 { strength } else { strength * alpha / rank as f32 };
             for (place, up) in places.into_iter().zip(ups) {
-                pairs.insert(place, LowRank { down: weights.matrix(tensor.name, rank, cols)?, up, scale });
+                let pair = LowRank { down: weights.matrix(tensor.name, rank, cols)?, up, scale };
+                if pairs.insert(place, pair).is_some() {
+                    return Err(file.damaged(format!("tensor {} changes a matrix a second time", tensor.name)));
+                }
             }
+        }
+        if pairs.is_empty() {
+            return Err(file.damaged("it holds no pair of tensors *.lora_a and *.lora_b".to_owned()));
         }
         Ok(Self { pairs, model })
     }
