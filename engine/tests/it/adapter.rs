@@ -152,6 +152,8 @@ fn adapters_that_do_not_fit_are_refused_by_name() {
     check(&sound, &|low| low[0].1 = [128, 2 * RANK], "blk.0.attn_q.weight");
     check(&sound, &|low| low[1].1 = [2 * RANK, 128], "blk.0.attn_q.weight");
     check(&sound, &|low| low[0].2[3] = f32::NAN, "blk.0.attn_q.weight");
+    check(&sound, &|low| low.clear(), "no pair of tensors");
+    check(&replaced(3, ("adapter.lora.alpha", Setting::Float(f32::INFINITY))), &same, "adapter.lora.alpha");
     write_adapter(path.path(), &sound, &low);
     assert!(matches!(generator.load_adapter(path.path(), f32::NAN), Err(EngineError::InvalidInput(_))));
     let layer_of_experts = TinyModel::ALL.iter().find(|model| model.architecture == "qwen3moe").unwrap();
