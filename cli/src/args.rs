@@ -389,6 +389,9 @@ pub(crate) struct ScoreArgs {
     /// Write the logits too: FOLDER/N.f32 for the Nth readable sequence from 0, tokens by vocabulary as little-endian 32-bit floats
     #[arg(long, value_name = "FOLDER")]
     pub(crate) logits: Option<PathBuf>,
+    /// Bits of keys and values: 16, or 8 in half the memory
+    #[arg(long, value_name = "BITS", default_value_t = 16)]
+    pub(crate) kv_bits: u8,
 }
 
 #[derive(Debug, Args)]

@@ -2,14 +2,19 @@
 #![expect(unsafe_code, reason = "threads write the heads of one output")]
 
 use crate::kernels::rows::RmsNorm;
-use crate::kernels::{AttendScratch, AttendTask, Kernels};
+use crate::kernels::{AttendScratch, AttendTask, FEW_ROWS, Goal, JoinPages, Kernels, TILE_ROWS, gain_length};
 use crate::kv::{KvCache, PAGE_TOKENS};
 use crate::pool::{Disjoint, Pool};
 use crate::rope::Rope;
 use std::cell::Cell;
+use std::ops::Range;
 
-/// Pieces of work for each thread that are wanted when there are few rows.
-const PIECES_PER_THREAD: usize = 2;
+/// Strips for each thread that are wanted of many rows.
+const STRIPS_PER_THREAD: usize = 4;
+/// Pieces for each thread that are wanted of few rows.
+const PIECES_PER_THREAD: usize = 8;
+/// Fewer pages are not worth a piece of their own.
+const PIECE_PAGES: usize = 2;
 
 /// The new tokens of one sequence within a forward pass.
 pub(crate) struct Span<'a> {
@@ -74,10 +79,13 @@ pub(crate) struct Attention<'a> {
     /// The rotation, and its angles for each row of the pass.
     pub(crate) rotation: Option<(&'a Rope, &'a [[f32; 2]])>,
     pub(crate) scoring: &'a Scoring,
+    /// As in [`crate::kv::NewRows`].
+    pub(crate) wide: &'a [Vec<u16>],
 }
 
 thread_local! {
     static SCRATCH: Cell<AttendScratch> = Cell::new(AttendScratch::default());
+    static GAINS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// A few query rows of one key head: row `r` is token `r / group` and query head `r % group` of the group.
@@ -89,86 +97,195 @@ struct Strip {
     count: usize,
 }
 
+/// A strip, or some of its pages.
+struct Piece {
+    strip: Strip,
+    /// Pages, counted from the first that the strip sees, and where what the rows get from them goes; without them the whole
+    /// strip is done at once.
+    part: Option<(Range<usize>, usize)>,
+}
+
+/// A strip whose pages were given to several pieces.
+struct Divided {
+    strip: Strip,
+    pages: usize,
+    /// Where what the rows get from the pages begins.
+    gains: usize,
+}
+
 impl Attention<'_> {
     /// Normalises and rotates the queries (rows of `heads * dim` values) and writes for each row and head the weighted values
     /// to `out`.
     pub(crate) fn run(&self, pool: &Pool, kernels: Kernels, spans: &[Span<'_>], queries: &[f32], out: &mut [f32]) {
-        let strips = self.strips(pool.threads(), kernels.queries(), spans);
+        let (pieces, divided) = self.pieces(pool.threads(), spans);
         let out = Disjoint::new(out);
-        pool.run(strips.len(), &|index| {
+        let mut gains = GAINS.take();
+        let length = divided.last().map_or(0, |last| last.gains + last.pages * self.gains_length(spans, last.strip));
+        gains.resize(length.max(gains.len()), 0.0);
+        let parts = Disjoint::new(&mut gains);
+        pool.run(pieces.len(), &|index| {
             // The last strips see the most keys; they go first.
-            let strip = strips[strips.len() - 1 - index];
+            let piece = &pieces[pieces.len() - 1 - index];
             let mut scratch = SCRATCH.take();
-            self.run_strip(kernels, &spans[strip.span], strip, queries, &out, &mut scratch);
+            self.run_piece(kernels, &spans[piece.strip.span], piece, queries, (&out, &parts), &mut scratch);
             SCRATCH.set(scratch);
         });
+        let rows: Vec<(&Divided, usize)> =
+            divided.iter().flat_map(|divided| (0..divided.strip.count).map(move |row| (divided, row))).collect();
+        pool.run(rows.len(), &|index| {
+            let (divided, row) = rows[index];
+            let mut scratch = SCRATCH.take();
+            self.join_row(kernels, &spans[divided.strip.span], divided, row, (&gains, &out), &mut scratch);
+            SCRATCH.set(scratch);
+        });
+        GAINS.set(gains);
     }
 
-    fn strips(&self, threads: usize, rows_max: usize, spans: &[Span<'_>]) -> Vec<Strip> {
-        let rows_total: usize = spans.iter().map(|span| span.tokens * self.heads).sum();
-        let width = (rows_total / (threads * PIECES_PER_THREAD)).max(1).next_power_of_two().min(rows_max);
-        let mut strips = Vec::new();
-        for (span_index, span) in spans.iter().enumerate() {
+    /// Numbers that the rows of a strip get from one page.
+    fn gains_length(&self, spans: &[Span<'_>], strip: Strip) -> usize {
+        strip.count * gain_length(spans[strip.span].cache.shape().stored_dim())
+    }
+
+    /// Divides the work, so that there is enough for each thread.
+    fn pieces(&self, threads: usize, spans: &[Span<'_>]) -> (Vec<Piece>, Vec<Divided>) {
+        let strips_of = |width: usize| {
+            let rows = |span: &Span<'_>| span.tokens * (self.heads / span.cache.shape().heads);
+            spans.iter().map(|span| span.cache.shape().heads * rows(span).div_ceil(width)).sum::<usize>()
+        };
+        let width =
+            [TILE_ROWS, TILE_ROWS / 2].into_iter().find(|&width| strips_of(width) >= threads * STRIPS_PER_THREAD);
+        let few = strips_of(TILE_ROWS / 2) < threads;
+        let mut plan = (Vec::new(), Vec::new());
+        let mut gains = 0;
+        for (index, span) in spans.iter().enumerate() {
             let key_heads = span.cache.shape().heads;
             let rows = span.tokens * (self.heads / key_heads);
+            let width = if few || rows <= FEW_ROWS { FEW_ROWS } else { width.unwrap_or(TILE_ROWS / 2) };
             for key_head in 0..key_heads {
-                strips.extend((0..rows).step_by(width).map(|first| Strip {
-                    span: span_index,
-                    key_head,
-                    first,
-                    count: width.min(rows - first),
-                }));
+                for first in (0..rows).step_by(width) {
+                    let strip = Strip { span: index, key_head, first, count: width.min(rows - first) };
+                    let pages = self.pages(span, strip);
+                    let pieces =
+                        if strip.count <= FEW_ROWS { threads * PIECES_PER_THREAD / strips_of(FEW_ROWS) } else { 1 };
+                    let share = pages.len().div_ceil(pieces.max(1)).max(PIECE_PAGES);
+                    if pages.len() <= share {
+                        plan.0.push(Piece { strip, part: None });
+                        continue;
+                    }
+                    let length = self.gains_length(spans, strip);
+                    for start in (0..pages.len()).step_by(share) {
+                        let part = start..pages.len().min(start + share);
+                        plan.0.push(Piece { strip, part: Some((part, gains + start * length)) });
+                    }
+                    plan.1.push(Divided { strip, pages: pages.len(), gains });
+                    gains += pages.len() * length;
+                }
             }
         }
-        strips
+        plan
     }
 
-    fn run_strip(
+    /// The pages that a strip's rows see.
+    fn pages(&self, span: &Span<'_>, strip: Strip) -> Range<usize> {
+        let group = self.heads / span.cache.shape().heads;
+        let first = self.scoring.first_key(span.start + strip.first / group) / PAGE_TOKENS;
+        let last = span.start + (strip.first + strip.count - 1) / group;
+        first..last / PAGE_TOKENS + 1
+    }
+
+    /// Where the query and the result of a row stand: the token, and the place of its first value.
+    fn place(&self, span: &Span<'_>, strip: Strip, row: usize) -> (usize, usize) {
+        let shape = span.cache.shape();
+        let group = self.heads / shape.heads;
+        let token = span.first_row + row / group;
+        (token, (token * self.heads + strip.key_head * group + row % group) * shape.dim)
+    }
+
+    /// The score without a value of a row of the strip.
+    fn sink(&self, span: &Span<'_>, strip: Strip, row: usize) -> Option<f32> {
+        let group = self.heads / span.cache.shape().heads;
+        self.scoring.sinks.as_ref().map(|sinks| sinks[strip.key_head * group + row % group])
+    }
+
+    fn run_piece(
         &self,
         kernels: Kernels,
         span: &Span<'_>,
-        strip: Strip,
+        piece: &Piece,
         queries: &[f32],
-        out: &Disjoint<'_, f32>,
+        (out, gains): (&Disjoint<'_, f32>, &Disjoint<'_, f32>),
         scratch: &mut AttendScratch,
     ) {
-        let shape = span.cache.shape();
-        let group = self.heads / shape.heads;
-        let place = |row: usize| {
-            let token = span.first_row + row / group;
-            (token, (token * self.heads + strip.key_head * group + row % group) * shape.dim)
-        };
+        let (shape, strip) = (span.cache.shape(), piece.strip);
+        let (group, dim) = (self.heads / shape.heads, shape.stored_dim());
         let rows = strip.first..strip.first + strip.count;
-        // Lanes that are filled up to a power of two see one key, and nobody reads what they get.
-        let lanes = strip.count.next_power_of_two();
         // Pages before the first key that the first row sees are left out; keys count from the page that is left.
-        let first_page = self.scoring.first_key(span.start + strip.first / group) / PAGE_TOKENS;
-        let (mut seen, mut sinks) = ([[0, 1]; 8], [0.0; 8]);
+        let pages = self.pages(span, strip);
+        let (mut seen, mut sinks) = ([[0, 1]; TILE_ROWS], [0.0; TILE_ROWS]);
         scratch.queries.clear();
         for (lane, row) in rows.clone().enumerate() {
-            let (token, at) = place(row);
+            let (token, at) = self.place(span, strip, row);
             let position = span.start + row / group;
-            seen[lane] = [self.scoring.first_key(position), position + 1].map(|key| key - first_page * PAGE_TOKENS);
-            if let Some(all) = &self.scoring.sinks {
-                sinks[lane] = all[strip.key_head * group + row % group];
-            }
+            seen[lane] = [self.scoring.first_key(position), position + 1].map(|key| key - pages.start * PAGE_TOKENS);
+            sinks[lane] = self.sink(span, strip, row).unwrap_or(0.0);
             self.prepare(kernels, &queries[at..at + shape.dim], token, position, &mut scratch.queries);
-            scratch.queries.resize((lane + 1) * shape.stored_dim(), 0.0);
+            scratch.queries.resize((lane + 1) * dim, 0.0);
         }
-        scratch.queries.resize(lanes * shape.stored_dim(), 0.0);
+        let (range, goal) = match &piece.part {
+            None => {
+                let sinks = self.scoring.sinks.as_ref().map(|_| &sinks[..strip.count]);
+                (0..pages.len(), Goal::Rows { sinks })
+            }
+            Some((range, at)) => {
+                let length = range.len() * strip.count * gain_length(dim);
+                // SAFETY: the pieces' parts of the gains do not overlap, and `run` gives each piece to one call.
+                let gains = unsafe { gains.part(*at..at + length) };
+                (range.clone(), Goal::Gains { first: range.start, gains })
+            }
+        };
+        let wide = self.wide.get(strip.key_head).map_or(&[][..], Vec::as_slice);
+        let range = pages.start + range.start..pages.start + range.end;
+        let views = span.cache.pages((self.layer, strip.key_head), range, wide);
         kernels.run(AttendTask {
-            dim: shape.stored_dim(),
-            seen: &seen[..lanes],
+            dim,
+            seen: &seen[..strip.count],
             cap: self.scoring.cap,
-            sinks: self.scoring.sinks.as_ref().map(|_| &sinks[..lanes]),
-            pages: span.cache.head(self.layer, strip.key_head, first_page),
+            pages: &views,
+            scratch,
+            goal,
+        });
+        if piece.part.is_none() {
+            for (row, result) in rows.zip(scratch.out.chunks_exact(dim)) {
+                let at = self.place(span, strip, row).1;
+                // SAFETY: each row and head belongs to one strip, and `run` gives each strip to one call.
+                unsafe { out.part(at..at + shape.dim) }.copy_from_slice(&result[..shape.dim]);
+            }
+        }
+    }
+
+    /// Joins what row number `index` of a divided strip got from its pages.
+    fn join_row(
+        &self,
+        kernels: Kernels,
+        span: &Span<'_>,
+        divided: &Divided,
+        index: usize,
+        (gains, out): (&[f32], &Disjoint<'_, f32>),
+        scratch: &mut AttendScratch,
+    ) {
+        let (shape, strip) = (span.cache.shape(), divided.strip);
+        let length = gain_length(shape.stored_dim());
+        let gains = &gains[divided.gains..][..divided.pages * strip.count * length];
+        let row = strip.first + index;
+        kernels.run(JoinPages {
+            dim: shape.stored_dim(),
+            sink: self.sink(span, strip, row),
+            gains: gains.chunks_exact(length).skip(index).step_by(strip.count),
             scratch,
         });
-        for (row, result) in rows.zip(scratch.out.chunks_exact(shape.stored_dim())) {
-            let at = place(row).1;
-            // SAFETY: each row and head belongs to one strip, and `run` gives each strip to one call.
-            unsafe { out.part(at..at + shape.dim) }.copy_from_slice(&result[..shape.dim]);
-        }
+        let at = self.place(span, strip, row).1;
+        // SAFETY: each row and head belongs to one divided strip, and `run` gives each of its rows to one call.
+        unsafe { out.part(at..at + shape.dim) }.copy_from_slice(&scratch.out[..shape.dim]);
     }
 
     /// Appends one head of a query to `out`: normalised, rotated to its position and scaled.

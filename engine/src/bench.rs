@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{CancelFlag, EngineError, Generator, Operation, Sequence, TokenId};
+use crate::{CancelFlag, EngineError, Generator, KvForm, Operation, Sequence, TokenId};
 
 /// Tokens a second, run by run.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl<'a> Measurement<'a> {
     /// # Errors
     /// As [`Generator::prefill`].
     pub fn prefill(model: &'a Generator, size: usize, depth: usize) -> Result<Self, EngineError> {
-        Self::new(model, size, depth, 1, size)
+        Self::new(model.sequence(), model, size, depth, 1, size)
     }
 
     /// Writing `size` tokens, one in a pass, in each of `batch` sequences of `depth` tokens.
@@ -72,16 +72,31 @@ impl<'a> Measurement<'a> {
     /// # Errors
     /// As [`Generator::prefill`].
     pub fn decode(model: &'a Generator, size: usize, depth: usize, batch: usize) -> Result<Self, EngineError> {
-        Self::new(model, size, depth, batch.max(1), 1)
+        Self::new(model.sequence(), model, size, depth, batch.max(1), 1)
     }
 
-    fn new(model: &'a Generator, size: usize, depth: usize, batch: usize, step: usize) -> Result<Self, EngineError> {
+    /// The same measurement with keys and values kept in a given form.
+    ///
+    /// # Errors
+    /// As [`Generator::prefill`] and [`Generator::sequence_in`].
+    pub fn in_form(self, form: KvForm) -> Result<Self, EngineError> {
+        let (model, size, batch) = (self.model, self.tokens.len() - self.depth, self.sequences.len());
+        Self::new(model.sequence_in(form)?, model, size, self.depth, batch, self.step)
+    }
+
+    fn new(
+        mut first: Sequence,
+        model: &'a Generator,
+        size: usize,
+        depth: usize,
+        batch: usize,
+        step: usize,
+    ) -> Result<Self, EngineError> {
         let (length, context_tokens) = (depth.saturating_add(size), model.context_tokens());
         if length > context_tokens {
             return Err(EngineError::ContextFull { tokens: length, context_tokens });
         }
         let tokens = random_tokens(model, depth + size);
-        let mut first = model.sequence();
         model.prefill(&mut first, &tokens[..depth], &CancelFlag::new())?;
         Ok(Self { model, sequences: vec![first; batch], tokens, depth, step: step.max(1) })
     }

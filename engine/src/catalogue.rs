@@ -9,6 +9,7 @@ use safetensors::tensor::TensorInfo;
 use crate::EngineError;
 use crate::encoders::{EncoderConfig, read_bounded};
 use crate::gguf::{GgufFile, TensorView};
+use crate::kv::head_bytes;
 use crate::mmap::FileBytes;
 use crate::quant::{WeightType, packed_bytes};
 
@@ -119,7 +120,7 @@ impl ModelInfo {
         let key_heads = key_heads.and_then(|list| list.into_iter().max()).unwrap_or(u64::from(heads));
         let head_dim = u64::from(number("attention.key_length")?.unwrap_or(embedding_length / heads));
         let value_dim = u64::from(number("attention.value_length")?.unwrap_or(embedding_length / heads));
-        let stored = head_dim.next_multiple_of(16).saturating_add(value_dim.next_multiple_of(16));
+        let stored = head_bytes(head_dim.max(value_dim).min(u64::from(WIDTH_MAX)));
         let role = if architecture.contains("bert") { ModelRole::Embed } else { ModelRole::Generate };
         let parameters = file.tensors().map(|tensor| tensor.elements()).fold(0, u64::saturating_add);
         Ok(Self {
@@ -137,7 +138,7 @@ impl ModelInfo {
             layers,
             vocabulary: file.strings("tokenizer.ggml.tokens")?.map_or(0, |tokens| tokens.len() as u32),
             file_bytes: file.file_bytes(),
-            kv_bytes_per_token: u64::from(layers).saturating_mul(key_heads).saturating_mul(stored).saturating_mul(2),
+            kv_bytes_per_token: u64::from(layers).saturating_mul(key_heads).saturating_mul(stored),
             feed_forward_length: number("feed_forward_length")?.unwrap_or(embedding_length.saturating_mul(4)),
             heads,
             weights_bytes: file.tensors().map(|tensor| tensor.bytes.len() as u64).sum(),
@@ -150,7 +151,7 @@ impl ModelInfo {
         self.weights_bytes as f64 * 8.0 / self.parameters.max(1) as f64
     }
 
-    /// Memory with a context of that many tokens: weights as packed at load (an encoder's as 32-bit floats), keys and values as half floats in pages of 64 tokens, and the activations of one pass, logits and tokenizer tables.
+    /// Memory with a context of that many tokens: weights as packed at load (an encoder's as 32-bit floats), keys and values as 16-bit integers in pages of 64 tokens, and the activations of one pass, logits and tokenizer tables.
     pub fn memory(&self, context_tokens: u32) -> MemoryNeed {
         let inner = 8 * u64::from(self.embedding_length) + 4 * u64::from(self.feed_forward_length);
         let activations = PASS_TOKENS.saturating_mul(inner).saturating_mul(4);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::catalogue::ModelInfo;
 use crate::gguf::GgufFile;
 use crate::kernels::Kernels;
+use crate::kv::KvForm;
 use crate::models::{self, Decoder, Pass, Segment, Workspace};
 use crate::pool::Pool;
 use crate::turn::Turn;
@@ -131,7 +132,19 @@ impl Generator {
 
     /// An empty sequence for this model.
     pub fn sequence(&self) -> Sequence {
-        Sequence::new(self.model.sizes().kv_shape(), None)
+        Sequence::new(self.model.kv_shape(KvForm::Bits16), None)
+    }
+
+    /// An empty sequence whose keys and values are kept in a given form.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] for [`KvForm::Bits8`] with architectures whose loss of accuracy was not measured.
+    pub fn sequence_in(&self, form: KvForm) -> Result<Sequence, EngineError> {
+        if form == KvForm::Bits8 && !self.model.may_narrow() {
+            let what = format!("keys and values in 8 bits with {}", self.info.architecture);
+            return Err(EngineError::unsupported("cache", what));
+        }
+        Ok(Sequence::new(self.model.kv_shape(form), None))
     }
 
     /// An empty sequence for which an adapter changes the model. Sequences with different adapters and without one may share
@@ -143,7 +156,7 @@ impl Generator {
         if !adapter.belongs_to(&self.mark) {
             return Err(EngineError::InvalidInput("the adapter was loaded for another model".to_owned()));
         }
-        Ok(Sequence::new(self.model.sizes().kv_shape(), Some(Arc::clone(adapter))))
+        Ok(Sequence::new(self.model.kv_shape(KvForm::Bits16), Some(Arc::clone(adapter))))
     }
 
     /// Loads a low-rank adapter (GGUF, `adapter.type = lora`) for this model; `strength` multiplies what it adds, 1 is as the
@@ -208,12 +221,26 @@ impl Generator {
     /// # Errors
     /// As [`Generator::prefill`].
     pub fn score(&self, tokens: &[TokenId], on_row: &mut dyn FnMut(usize, &[f32])) -> Result<(), EngineError> {
-        self.score_rows(tokens, 0, &CancelFlag::new(), on_row)
+        self.score_in(KvForm::Bits16, tokens, on_row)
     }
 
-    /// As [`Generator::score`], for the tokens from `first` on.
+    /// As [`Generator::score`], with keys and values kept in a given form.
+    ///
+    /// # Errors
+    /// As [`Generator::prefill`] and [`Generator::sequence_in`].
+    pub fn score_in(
+        &self,
+        form: KvForm,
+        tokens: &[TokenId],
+        on_row: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), EngineError> {
+        self.score_rows(self.sequence_in(form)?, tokens, 0, &CancelFlag::new(), on_row)
+    }
+
+    /// As [`Generator::score`] in an empty sequence, for the tokens from `first` on.
     pub(crate) fn score_rows(
         &self,
+        mut sequence: Sequence,
         tokens: &[TokenId],
         first: usize,
         cancel: &CancelFlag,
@@ -221,7 +248,6 @@ impl Generator {
     ) -> Result<(), EngineError> {
         /// Rows whose logits are held at once.
         const ROWS: usize = 48;
-        let mut sequence = self.sequence();
         self.admit(&sequence, tokens)?;
         let mut logits = vec![0.0; ROWS * self.vocabulary()];
         for chunk in tokens.chunks(CHUNK_TOKENS) {
@@ -244,7 +270,8 @@ impl Generator {
     /// Checks that the tokens are the model's and that there is room for them.
     fn admit(&self, sequence: &Sequence, tokens: &[TokenId]) -> Result<(), EngineError> {
         let sizes = self.model.sizes();
-        if sequence.cache.shape() != sizes.kv_shape() {
+        let shape = sequence.cache.shape();
+        if shape != self.model.kv_shape(shape.form) {
             return Err(EngineError::InvalidInput("the sequence belongs to another model".to_owned()));
         }
         if sequence.adapter.as_ref().is_some_and(|adapter| !adapter.belongs_to(&self.mark)) {

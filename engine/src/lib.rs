@@ -56,6 +56,7 @@ pub use encoders::Encoder;
 pub use error::EngineError;
 pub use generate::{Finish, GenerateOptions, Generation, TokenEvent, TokenMask};
 pub use generator::{Generator, LoadOptions};
+pub use kv::KvForm;
 pub use models::Adapter;
 pub use perplexity::Perplexity;
 pub use sample::Sampling;

@@ -40,7 +40,7 @@ impl Generator {
             if let Some(beginning) = beginning {
                 window[0] = beginning;
             }
-            self.score_rows(&window, first, cancel, &mut |row, logits| {
+            self.score_rows(self.sequence(), &window, first, cancel, &mut |row, logits| {
                 if let Some(&next) = window.get(row + 1) {
                     loss += self.kernels().run(LogSumExp { row: logits }) - f64::from(logits[next as usize]);
                     scored += 1;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use cloister_appliance::engine::bench::Measurement;
 use cloister_appliance::engine::kernels::Ceilings;
-use cloister_appliance::engine::{self, Encoder, Special};
+use cloister_appliance::engine::{self, Encoder, KvForm, Special};
 use cloister_appliance::{Appliance, SearchMode, SearchQuery};
 use serde_json::{Value, json};
 
@@ -100,6 +100,13 @@ struct Turn {
     depth: usize,
     /// Sequences that write; left out where tokens are read.
     batch: Option<usize>,
+    /// Bits of keys and values: 16 or 8.
+    #[serde(default = "all_bits")]
+    kv_bits: u8,
+}
+
+fn all_bits() -> u8 {
+    16
 }
 
 fn turns(global: &Global, model: &str, context: u32, ctx: &mut Context<'_>) -> Result<Outcome> {
@@ -107,13 +114,19 @@ fn turns(global: &Global, model: &str, context: u32, ctx: &mut Context<'_>) -> R
     let mut known = BTreeMap::new();
     let stdin = std::mem::replace(&mut ctx.stdin, Box::new(std::io::empty()));
     for line in Lines::<_, Turn>::new(BufReader::new(stdin)) {
-        let turn = line.asked.context("a turn is a line {id, size, depth, batch}")?;
+        let turn = line.asked.context("a turn is a line {id, size, depth, batch, kv_bits}")?;
         let measurement = match known.entry(turn.id.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(match turn.batch {
-                None => Measurement::prefill(&model, turn.size, turn.depth)?,
-                Some(batch) => Measurement::decode(&model, turn.size, turn.depth, batch)?,
-            }),
+            Entry::Vacant(entry) => {
+                let measurement = match turn.batch {
+                    None => Measurement::prefill(&model, turn.size, turn.depth)?,
+                    Some(batch) => Measurement::decode(&model, turn.size, turn.depth, batch)?,
+                };
+                entry.insert(match text::kv_form(turn.kv_bits)? {
+                    KvForm::Bits16 => measurement,
+                    form => measurement.in_form(form)?,
+                })
+            }
         };
         let row = json!({"id": turn.id, "per_second": measurement.run()?});
         ctx.line(&row)?;

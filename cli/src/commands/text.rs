@@ -11,8 +11,8 @@ use cloister_appliance::airgap::models::ModelStore;
 use cloister_appliance::engine::gguf::GgufFile;
 use cloister_appliance::engine::sample::greedy;
 use cloister_appliance::engine::{
-    ChatMessage, Encoder, GenerateOptions, Generation, Generator, LoadOptions, ModelInfo, Sampling, Special, TokenId,
-    Tokenizer,
+    ChatMessage, Encoder, GenerateOptions, Generation, Generator, KvForm, LoadOptions, ModelInfo, Sampling, Special,
+    TokenId, Tokenizer,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -185,19 +185,29 @@ pub(super) fn score(global: &Global, args: &ScoreArgs, ctx: &mut Context<'_>) ->
     let lengths = lines.iter().filter_map(|line| line.asked.as_ref().ok()).map(|line| line.tokens.len());
     let longest = lengths.filter(|length| *length <= most).max().unwrap_or(0);
     let model = generator(global, &args.model, longest.max(256) as u32)?;
+    let form = kv_form(args.kv_bits)?;
     let folder = args.logits.as_ref().map(|folder| ctx.path(folder));
     let mut number = 0..;
     lines::carry_out(lines.into_iter(), ctx, |line, _| {
         let path = folder.as_ref().zip(number.next()).map(|(folder, number)| folder.join(format!("{number}.f32")));
-        score_line(&model, &line.tokens, path.as_deref()).map(Some)
+        score_line((&model, form), &line.tokens, path.as_deref()).map(Some)
     })
 }
 
-fn score_line(model: &Generator, tokens: &[TokenId], logits_path: Option<&Path>) -> Result<Value> {
+/// The form of keys and values with this many bits.
+pub(super) fn kv_form(bits: u8) -> Result<KvForm> {
+    match bits {
+        16 => Ok(KvForm::Bits16),
+        8 => Ok(KvForm::Bits8),
+        _ => anyhow::bail!("keys and values have 16 or 8 bits, not {bits}"),
+    }
+}
+
+fn score_line((model, form): (&Generator, KvForm), tokens: &[TokenId], logits_path: Option<&Path>) -> Result<Value> {
     let (mut argmax, mut logprobs, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
     let mut file = logits_path.map(|path| create(path).map(BufWriter::new)).transpose()?;
     let mut written = Ok(());
-    model.score(tokens, &mut |row, logits| {
+    model.score_in(form, tokens, &mut |row, logits| {
         if let (Some(file), Ok(())) = (&mut file, &written) {
             written = logits.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()));
         }

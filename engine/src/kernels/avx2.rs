@@ -15,13 +15,13 @@ mod lanes {
         __m256, __m256i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_loadl_epi64,
         _mm_loadu_si128, _mm_packs_epi16, _mm_prefetch, _mm_storeu_si128, _mm256_abs_epi8, _mm256_add_epi32,
         _mm256_add_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_blend_epi16, _mm256_broadcastsi128_si256,
-        _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32,
-        _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extracti128_si256,
-        _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_ps,
-        _mm256_min_ps, _mm256_mul_ps, _mm256_or_si256, _mm256_packs_epi32, _mm256_permute4x64_epi64, _mm256_round_ps,
-        _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_sign_epi8,
-        _mm256_sll_epi16, _mm256_sll_epi32, _mm256_slli_epi32, _mm256_srl_epi16, _mm256_srli_epi16, _mm256_storeu_ps,
-        _mm256_storeu_si256, _mm256_sub_ps, _mm256_xor_si256,
+        _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
+        _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_div_ps,
+        _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+        _mm256_maddubs_epi16, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_or_si256, _mm256_packs_epi32,
+        _mm256_permute4x64_epi64, _mm256_round_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+        _mm256_set1_ps, _mm256_shuffle_epi8, _mm256_sign_epi8, _mm256_sll_epi16, _mm256_sll_epi32, _mm256_slli_epi32,
+        _mm256_srl_epi16, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps, _mm256_xor_si256,
     };
 
     impl Avx2 {
@@ -148,6 +148,14 @@ mod lanes {
         fn dot_pairs(self, sum: [__m256i; 2], values: [__m256i; 2], pair: i32) -> [__m256i; 2] {
             each!(sum in sum, values in values =>
                 _mm256_add_epi32(sum, _mm256_madd_epi16(values, _mm256_set1_epi32(pair))))
+        }
+        #[inline(always)]
+        fn widen_bytes(self, bytes: &[u8; 32]) -> [__m256i; 2] {
+            let [low, high] = [&bytes[..16], &bytes[16..]];
+            lanes!([
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(low.as_ptr().cast())),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(high.as_ptr().cast())),
+            ])
         }
         #[inline(always)]
         fn ints(self, value: i32) -> [__m256i; 2] {

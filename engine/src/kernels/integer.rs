@@ -11,9 +11,9 @@ use super::activations::{StripGroup, quarter};
 use super::forms::{Form, Quants, Scales};
 
 /// 64 bytes on a cache line of their own.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-pub(super) struct Line(pub(super) [u8; 64]);
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [u8; 64]);
 
 /// Sixteen floats on a cache line of their own.
 #[derive(Clone, Copy, Debug)]

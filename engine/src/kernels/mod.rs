@@ -22,9 +22,13 @@ pub(crate) mod rows;
 mod simd;
 
 pub use activations::{Activations, Needs};
-pub(crate) use attend::{AttendScratch, AttendTask, PageView};
+pub(crate) use attend::{
+    AnyPage, AttendScratch, AttendTask, DIM_MAX, FEW_ROWS, Goal, JoinPages, NarrowView, NarrowViewMut, PageView,
+    PageViewMut, StoreNarrow, StoreToken, TILE_ROWS, gain_length,
+};
 pub use ceiling::Ceilings;
 pub(crate) use gated::{GatedMatrix, can_gate, multiply_gated};
+pub(crate) use integer::Line;
 pub use matmul::{Product, multiply};
 pub(crate) use simd::{Simd, Task};
 
@@ -74,15 +78,6 @@ impl Kernels {
             Set::Portable(_) => "portable",
             Set::Avx2(_) => "avx2",
             Set::Avx512(_) => "avx512-vnni",
-        }
-    }
-
-    /// Query rows that attention takes at once.
-    pub(crate) fn queries(self) -> usize {
-        match self.0 {
-            Set::Portable(_) => Portable::QUERIES,
-            Set::Avx2(_) => Avx2::QUERIES,
-            Set::Avx512(_) => Avx512::QUERIES,
         }
     }
 

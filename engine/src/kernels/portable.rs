@@ -77,6 +77,10 @@ impl Simd for Portable {
         })
     }
     #[inline(always)]
+    fn widen_bytes(self, bytes: &[u8; 32]) -> [u8; 64] {
+        bytemuck::cast(bytes.map(|byte| i16::from(byte as i8).to_le_bytes()))
+    }
+    #[inline(always)]
     fn ints(self, value: i32) -> [i32; 16] {
         [value; 16]
     }

@@ -176,37 +176,10 @@ pub(super) fn soft_cap<S: Simd>(simd: S, values: &mut [f32], cap: f32) {
 }
 
 #[inline(always)]
-fn capped<S: Simd>(simd: S, values: S::Floats, cap: f32) -> S::Floats {
+pub(super) fn capped<S: Simd>(simd: S, values: S::Floats, cap: f32) -> S::Floats {
     let powers = simd.exp(simd.mul(values, simd.floats(2.0 / cap)));
     let share = simd.div(simd.floats(2.0), simd.add(powers, simd.floats(1.0)));
     simd.mul(simd.sub(simd.floats(1.0), share), simd.floats(cap))
-}
-
-/// Replaces scores by `exp(score - largest)` and returns their sum. Sums run lane by lane, so they depend on the row alone.
-/// A `sink` is one more score that counts for the largest and for the sum.
-#[inline(always)]
-pub(super) fn exponentials_beside<S: Simd>(simd: S, scores: &mut [f32], sink: Option<f32>) -> f32 {
-    let (chunks, rest) = scores.as_chunks_mut::<16>();
-    let mut largest = simd.load(&padded(rest, f32::NEG_INFINITY));
-    for chunk in &*chunks {
-        largest = simd.max(simd.load(chunk), largest);
-    }
-    let largest = simd.max_lanes(largest);
-    let largest = simd.floats(sink.map_or(largest, |sink| largest.max(sink)));
-    let mut sum = simd.floats(0.0);
-    for chunk in chunks {
-        let value = simd.exp(simd.sub(simd.load(chunk), largest));
-        simd.store(value, chunk);
-        sum = simd.add(sum, value);
-    }
-    let mut last = [0.0; 16];
-    simd.store(simd.exp(simd.sub(simd.load(&padded(rest, f32::NEG_INFINITY)), largest)), &mut last);
-    last[rest.len()..].fill(0.0);
-    rest.copy_from_slice(&last[..rest.len()]);
-    let sum = simd.sum_lanes(simd.add(sum, simd.load(&last)));
-    let Some(sink) = sink else { return sum };
-    simd.store(simd.exp(simd.sub(simd.floats(sink), largest)), &mut last);
-    sum + last[0]
 }
 
 /// The natural logarithm of the sum of exponentials of a row, in double precision between pieces of 4,096 values.

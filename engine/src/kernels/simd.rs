@@ -54,6 +54,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn pair(self, low: Self::Ints, high: Self::Ints) -> Self::Bytes;
     /// Adds to each lane the products of its two signed 16-bit values with the two of `pair`.
     fn dot_pairs(self, sum: Self::Ints, values: Self::Bytes, pair: i32) -> Self::Ints;
+    /// 32 signed bytes as 16-bit values.
+    fn widen_bytes(self, bytes: &[u8; 32]) -> Self::Bytes;
     fn ints(self, value: i32) -> Self::Ints;
     fn to_floats(self, value: Self::Ints) -> Self::Floats;
     /// Nearest integers, halves to even. Values must lie within the range of `i32`.

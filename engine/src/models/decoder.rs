@@ -6,6 +6,7 @@ use super::head::Head;
 use super::self_attention::SelfAttention;
 use super::weights::{LayerWeights, Weights};
 use super::{Pass, Sizes};
+use crate::kv::{KvForm, KvShape};
 use crate::quant::Matrix;
 use crate::{EngineError, Operation};
 
@@ -28,6 +29,9 @@ pub(super) struct Layer {
     pub(super) feed_forward: FeedForward,
 }
 
+/// Architectures whose loss of accuracy with keys and values in 8 bits was measured (`docs/benchmarks/`).
+const NARROW_MEASURED: [&str; 3] = ["llama", "qwen2", "gemma3"];
+
 impl Decoder {
     /// A decoder whose layers `layer` makes one by one.
     pub(super) fn load(
@@ -40,6 +44,18 @@ impl Decoder {
         let head = Head::load(weights, &sizes)?;
         let architecture = weights.architecture.to_owned();
         Ok(Self { architecture, sizes, embedding, embedding_scale: 1.0, layers, head })
+    }
+
+    /// What a sequence stores for each token.
+    pub(crate) fn kv_shape(&self, form: KvForm) -> KvShape {
+        let Sizes { layers, key_heads, head_dim, .. } = self.sizes;
+        let wide_pairs = self.layers.iter().flat_map(|layer| &layer.attention.wide).map(Vec::len).max().unwrap_or(0);
+        KvShape { layers, heads: key_heads, dim: head_dim, form, wide_pairs }
+    }
+
+    /// Whether keys and values may be kept in 8 bits.
+    pub(crate) fn may_narrow(&self) -> bool {
+        NARROW_MEASURED.contains(&self.architecture.as_str())
     }
 
     pub(crate) fn sizes(&self) -> &Sizes {

@@ -36,7 +36,6 @@ pub(crate) use pass::{Pass, Segment, Workspace};
 use crate::EngineError;
 use crate::gguf::GgufFile;
 use crate::kernels::Needs;
-use crate::kv::KvShape;
 use crate::pool::Pool;
 use crate::quant::Matrix;
 use weights::Weights;
@@ -59,10 +58,6 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    pub(crate) fn kv_shape(&self) -> KvShape {
-        KvShape { layers: self.layers, heads: self.key_heads, dim: self.head_dim }
-    }
-
     /// What matrices read that are no part of the attention's inputs: 8-bit integers, fine ones in narrow models.
     pub(crate) fn needs<'a>(&self, matrices: impl IntoIterator<Item = &'a Matrix>) -> Needs {
         let needs = Needs::of(matrices);

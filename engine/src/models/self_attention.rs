@@ -9,6 +9,7 @@ use super::weights::LayerWeights;
 use super::{Pass, Sizes, Workspace};
 use crate::attention::{Attention, Scoring, Span};
 use crate::kernels::{Kernels, Needs, multiply};
+use crate::kv::NewRows;
 use crate::quant::Matrix;
 use crate::rope::Rope;
 use crate::{EngineError, Operation};
@@ -28,7 +29,12 @@ pub(super) struct SelfAttention {
     pub(super) rope: Option<Arc<Rope>>,
     pub(super) scoring: Scoring,
     pub(super) join: Join,
+    /// For each head of keys the pairs of dimensions that its bias makes large; none without a bias.
+    pub(super) wide: Vec<Vec<u16>>,
 }
+
+/// Pairs of dimensions of a head of keys that are kept in 16 bits where the others have 8.
+const WIDE_PAIRS: usize = 8;
 
 /// Norms over the values of one head.
 #[derive(Debug)]
@@ -51,7 +57,9 @@ impl SelfAttention {
         let (width, key_width) = (sizes.heads * sizes.head_dim, sizes.key_heads * sizes.head_dim);
         let [query, key, value] =
             layer.fused("attn_qkv", [("attn_q", width), ("attn_k", key_width), ("attn_v", key_width)], sizes.width)?;
+        let wide = key.bias.iter().flat_map(|bias| bias.chunks_exact(sizes.head_dim)).map(largest_pairs).collect();
         Ok(Self {
+            wide,
             layer: layer.index,
             norm: layer.norm("attn_norm")?,
             query,
@@ -146,8 +154,8 @@ impl SelfAttention {
         for segment in &mut *pass.segments {
             let count = segment.tokens.len();
             let range = first_row * width..(first_row + count) * width;
-            let new = (&work.keys[range.clone()], &work.values[range]);
-            segment.cache.store(pass.pool, self.layer, segment.start, new, |row, keys| {
+            let new = NewRows { keys: &work.keys[range.clone()], values: &work.values[range], wide: &self.wide };
+            segment.cache.store((pass.pool, kernels), self.layer, segment.start, new, |row, keys| {
                 if let Some(norms) = &self.head_norms {
                     normalise_heads(kernels, &norms.key, keys);
                 }
@@ -176,9 +184,20 @@ impl SelfAttention {
             query_norm: self.head_norms.as_ref().map(|norms| (norms.query.weight.as_slice(), norms.query.epsilon)),
             rotation: angles.map(|place| (&*work.angles[place].0, work.angles[place].1.as_slice())),
             scoring: &self.scoring,
+            wide: &self.wide,
         };
         attention.run(pass.pool, pass.kernels, &spans, &work.queries, &mut work.attended);
     }
+}
+
+/// The pairs of dimensions (`i` and `i` plus half of the stored length) with the largest biases: they stay together when a head is
+/// rotated.
+fn largest_pairs(bias: &[f32]) -> Vec<u16> {
+    let half = bias.len().next_multiple_of(32) / 2;
+    let at = |index: usize| bias.get(index).copied().unwrap_or(0.0);
+    let mut pairs: Vec<(f32, u16)> = (0..half).map(|pair| (at(pair).hypot(at(pair + half)), pair as u16)).collect();
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    pairs.into_iter().take(WIDE_PAIRS).map(|(_, pair)| pair).collect()
 }
 
 /// Normalises each head of a row by itself.

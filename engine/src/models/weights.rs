@@ -16,7 +16,7 @@ use crate::quant::{Matrix, TILE_ROWS, WeightType, dequantize};
 /// More layers than this are taken for damage.
 const LAYERS_MAX: usize = 1024;
 /// Heads larger than this are taken for damage.
-const HEAD_DIM_MAX: usize = 1024;
+const HEAD_DIM_MAX: usize = crate::kernels::DIM_MAX;
 /// A width beyond this is taken for damage.
 const WIDTH_MAX: usize = 1 << 20;
 /// More experts in a layer than this are taken for damage.
