@@ -58,7 +58,9 @@ pub(super) fn attend<S: Simd, const W: usize>(simd: S, task: AttendTask<'_>) {
     match task.goal {
         Goal::Gains { first, gains } => {
             for ((index, page), gains) in task.pages.iter().enumerate().zip(gains.chunks_exact_mut(W * length)) {
-                attend_page(simd, &rows, (first + index) * PAGE_TOKENS, page.view(simd, widened), gains);
+                let next = task.pages.get(index + 1).unwrap_or(page);
+                let (page, next) = page.view(simd, next, widened);
+                attend_page(simd, &rows, (first + index) * PAGE_TOKENS, (page, next), gains);
             }
         }
         Goal::Rows { sinks } => {
@@ -68,7 +70,9 @@ pub(super) fn attend<S: Simd, const W: usize>(simd: S, task: AttendTask<'_>) {
                 start(state, sinks.map(|sinks| sinks[row]));
             }
             for (index, page) in task.pages.iter().enumerate() {
-                attend_page(simd, &rows, index * PAGE_TOKENS, page.view(simd, widened), &mut work.gains);
+                let next = task.pages.get(index + 1).unwrap_or(page);
+                let (page, next) = page.view(simd, next, widened);
+                attend_page(simd, &rows, index * PAGE_TOKENS, (page, next), &mut work.gains);
                 for (state, gain) in work.states.chunks_exact_mut(length).zip(work.gains.chunks_exact(length)) {
                     join(simd, state, gain);
                 }
@@ -97,19 +101,19 @@ fn round<S: Simd, const W: usize>(simd: S, queries: &[f32], dim: usize, cap: boo
     steps
 }
 
-/// What each row gets from the page that begins at key `from`.
+/// What each row gets from the page that begins at key `from`; the page after it is asked for meanwhile.
 #[inline(always)]
 fn attend_page<S: Simd, const W: usize>(
     simd: S,
     rows: &Rows<'_, W>,
     from: usize,
-    page: PageView<'_>,
+    (page, next): (PageView<'_>, PageView<'_>),
     gains: &mut [f32],
 ) {
     let end = rows.seen.iter().map(|&[_, end]| end).max().unwrap_or(0);
     let blocks = end.saturating_sub(from).min(PAGE_TOKENS).div_ceil(LANES);
     let mut weights = Weights { scores: [[Lanes([0.0; LANES]); BLOCKS]; W], words: [[0; PAGE_PAIRS]; W] };
-    score(simd, rows, page, blocks, &mut weights.scores);
+    score(simd, rows, (page, next), blocks, &mut weights.scores);
     let length = gains.len() / W;
     for row in 0..W {
         if rows.cap.is_some() || !sees_all(&rows.seen[row], from) {
@@ -121,9 +125,9 @@ fn attend_page<S: Simd, const W: usize>(
         set_header(&mut gains[row * length..], peak, sum, step);
     }
     if W <= 2 {
-        mix::<S, W, 4>(simd, page.values, &weights.words, blocks, gains);
+        mix::<S, W, 4>(simd, (page.values, next.values), &weights.words, blocks, gains);
     } else {
-        mix::<S, W, 2>(simd, page.values, &weights.words, blocks, gains);
+        mix::<S, W, 2>(simd, (page.values, next.values), &weights.words, blocks, gains);
     }
 }
 
@@ -138,23 +142,23 @@ fn largest(steps: &[f32; PAGE_TOKENS], count: usize) -> f32 {
 fn score<S: Simd, const W: usize>(
     simd: S,
     rows: &Rows<'_, W>,
-    page: PageView<'_>,
+    pages: (PageView<'_>, PageView<'_>),
     blocks: usize,
     scores: &mut [[Lanes; BLOCKS]; W],
 ) {
     let mut block = 0;
     if S::QUERIES == FEW_ROWS {
         while W <= 6 && block + 4 <= blocks {
-            score_blocks::<S, W, 4>(simd, rows, page, block, scores);
+            score_blocks::<S, W, 4>(simd, rows, pages, block, scores);
             block += 4;
         }
         while block + 2 <= blocks {
-            score_blocks::<S, W, 2>(simd, rows, page, block, scores);
+            score_blocks::<S, W, 2>(simd, rows, pages, block, scores);
             block += 2;
         }
     }
     for block in block..blocks {
-        score_blocks::<S, W, 1>(simd, rows, page, block, scores);
+        score_blocks::<S, W, 1>(simd, rows, pages, block, scores);
     }
 }
 
@@ -162,16 +166,18 @@ fn score<S: Simd, const W: usize>(
 fn score_blocks<S: Simd, const W: usize, const B: usize>(
     simd: S,
     rows: &Rows<'_, W>,
-    page: PageView<'_>,
+    (page, next): (PageView<'_>, PageView<'_>),
     first: usize,
     scores: &mut [[Lanes; BLOCKS]; W],
 ) {
     let pairs = rows.words.len();
     let keys: [&[Line]; B] = std::array::from_fn(|block| &page.keys[(first + block) * pairs..][..pairs]);
+    let ahead: [&[Line]; B] = std::array::from_fn(|block| &next.keys[(first + block) * pairs..][..pairs]);
     let mut sums = [[simd.ints(0); W]; B];
     for (pair, words) in rows.words.iter().enumerate() {
         for block in 0..B {
             let line = simd.load_line(&keys[block][pair].0);
+            simd.prefetch(ahead[block][pair].0.as_ptr());
             for row in 0..W {
                 sums[block][row] = simd.dot_pairs(sums[block][row], line, words[row]);
             }
@@ -254,7 +260,7 @@ fn rounded<S: Simd>(simd: S, weights: &[Lanes], block: usize, inverse: S::Floats
 #[inline(always)]
 fn mix<S: Simd, const W: usize, const V: usize>(
     simd: S,
-    values: &[Line],
+    (values, next): (&[Line], &[Line]),
     words: &[[i32; PAGE_PAIRS]; W],
     blocks: usize,
     gains: &mut [f32],
@@ -263,28 +269,32 @@ fn mix<S: Simd, const W: usize, const V: usize>(
     let pairs = blocks.div_ceil(2) * LANES;
     let mut first = 0;
     while first + V <= dims {
-        mix_dims::<S, W, V>(simd, values, words, pairs, first, gains);
+        mix_dims::<S, W, V>(simd, (values, next), words, pairs, first, gains);
         first += V;
     }
     for first in first..dims {
-        mix_dims::<S, W, 1>(simd, values, words, pairs, first, gains);
+        mix_dims::<S, W, 1>(simd, (values, next), words, pairs, first, gains);
     }
 }
 
 #[inline(always)]
 fn mix_dims<S: Simd, const W: usize, const V: usize>(
     simd: S,
-    values: &[Line],
+    (values, next): (&[Line], &[Line]),
     words: &[[i32; PAGE_PAIRS]; W],
     pairs: usize,
     first: usize,
     gains: &mut [f32],
 ) {
-    let blocks = values.as_chunks::<PAGE_PAIRS>().0;
-    let blocks: [&[Line; PAGE_PAIRS]; V] = std::array::from_fn(|block| &blocks[first + block]);
+    let (values, next) = (values.as_chunks::<PAGE_PAIRS>().0, next.as_chunks::<PAGE_PAIRS>().0);
+    let blocks: [&[Line; PAGE_PAIRS]; V] = std::array::from_fn(|block| &values[first + block]);
+    let ahead: [&[Line; PAGE_PAIRS]; V] = std::array::from_fn(|block| &next[first + block]);
     let mut sums = [[simd.ints(0); V]; W];
     for pair in 0..pairs.min(PAGE_PAIRS) {
         let lines: [S::Bytes; V] = load(simd, &blocks, pair);
+        for block in 0..V {
+            simd.prefetch(ahead[block][pair].0.as_ptr());
+        }
         for row in 0..W {
             for block in 0..V {
                 sums[row][block] = simd.dot_pairs(sums[row][block], lines[block], words[row][pair]);

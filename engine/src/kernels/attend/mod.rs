@@ -62,12 +62,20 @@ pub(crate) enum AnyPage<'a> {
 }
 
 impl AnyPage<'_> {
-    /// The page in 16 bits.
+    /// The page in 16 bits, and what is to be asked for while it is read: the lines of the next page, where they are not
+    /// read here already.
     #[inline(always)]
-    fn view<'b, S: Simd>(&'b self, simd: S, widened: &'b mut narrow::Widened) -> PageView<'b> {
-        match self {
-            Self::Wide(page) => *page,
-            Self::Narrow(page) => widened.view(simd, page),
+    fn view<'b, S: Simd>(
+        &'b self,
+        simd: S,
+        next: &'b Self,
+        widened: &'b mut narrow::Widened,
+    ) -> (PageView<'b>, PageView<'b>) {
+        match (self, next) {
+            (Self::Wide(page), Self::Wide(next)) => (*page, *next),
+            (Self::Wide(page), Self::Narrow(_)) => (*page, *page),
+            (Self::Narrow(page), Self::Wide(_)) => [widened.view(simd, page, page); 2].into(),
+            (Self::Narrow(page), Self::Narrow(next)) => [widened.view(simd, page, next); 2].into(),
         }
     }
 }

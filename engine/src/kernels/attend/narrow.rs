@@ -44,11 +44,16 @@ pub(crate) struct Widened {
 }
 
 impl Widened {
-    /// Widens a page.
+    /// Widens a page and asks for the one after it.
     #[inline(always)]
-    pub(super) fn view<'a, S: Simd>(&'a mut self, simd: S, page: &NarrowView<'a>) -> PageView<'a> {
-        widen(simd, page.keys, &mut self.keys);
-        widen(simd, page.values, &mut self.values);
+    pub(super) fn view<'a, S: Simd>(
+        &'a mut self,
+        simd: S,
+        page: &NarrowView<'a>,
+        next: &NarrowView<'a>,
+    ) -> PageView<'a> {
+        widen(simd, (page.keys, next.keys), &mut self.keys);
+        widen(simd, (page.values, next.values), &mut self.values);
         let pairs = self.keys.len() / (PAGE_TOKENS / LANES);
         for (keys, wide) in self.keys.chunks_exact_mut(pairs).zip(page.wide_keys.chunks_exact(page.wide.len().max(1))) {
             for (&pair, &line) in page.wide.iter().zip(wide) {
@@ -61,9 +66,10 @@ impl Widened {
 }
 
 #[inline(always)]
-fn widen<S: Simd>(simd: S, lines: &[Line], out: &mut Vec<Line>) {
+fn widen<S: Simd>(simd: S, (lines, next): (&[Line], &[Line]), out: &mut Vec<Line>) {
     out.resize(2 * lines.len(), Line([0; 64]));
-    for (line, out) in lines.iter().zip(out.as_chunks_mut::<2>().0) {
+    for ((line, next), out) in lines.iter().zip(next).zip(out.as_chunks_mut::<2>().0) {
+        simd.prefetch(next.0.as_ptr());
         for (half, out) in line.0.as_chunks::<32>().0.iter().zip(out) {
             simd.store_line(simd.widen_bytes(half), &mut out.0);
         }

@@ -124,7 +124,8 @@ fn tiles<S: Simd, const T: usize, const W: usize>(
         state.sums = [simd.floats(UNIT); T];
     }
     for (index, page) in pages.iter().enumerate() {
-        attend_page::<S, T, W>(simd, rows, index * PAGE_TOKENS, page.view(simd, widened), &mut state, work);
+        let page = page.view(simd, page, widened).0;
+        attend_page::<S, T, W>(simd, rows, index * PAGE_TOKENS, page, &mut state, work);
     }
     let count = out.len() / dim;
     for tile in 0..T {
