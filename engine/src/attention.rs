@@ -113,6 +113,11 @@ struct Divided {
     gains: usize,
 }
 
+/// Numbers that the rows of a strip get from one page.
+fn gains_of(spans: &[Span<'_>], strip: Strip) -> usize {
+    strip.count * gain_length(spans[strip.span].cache.shape().stored_dim())
+}
+
 impl Attention<'_> {
     /// Normalises and rotates the queries (rows of `heads * dim` values) and writes for each row and head the weighted values
     /// to `out`.
@@ -120,7 +125,7 @@ impl Attention<'_> {
         let (pieces, divided) = self.pieces(pool.threads(), spans);
         let out = Disjoint::new(out);
         let mut gains = GAINS.take();
-        let length = divided.last().map_or(0, |last| last.gains + last.pages * self.gains_length(spans, last.strip));
+        let length = divided.last().map_or(0, |last| last.gains + last.pages * gains_of(spans, last.strip));
         gains.resize(length.max(gains.len()), 0.0);
         let parts = Disjoint::new(&mut gains);
         pool.run(pieces.len(), &|index| {
@@ -139,11 +144,6 @@ impl Attention<'_> {
             SCRATCH.set(scratch);
         });
         GAINS.set(gains);
-    }
-
-    /// Numbers that the rows of a strip get from one page.
-    fn gains_length(&self, spans: &[Span<'_>], strip: Strip) -> usize {
-        strip.count * gain_length(spans[strip.span].cache.shape().stored_dim())
     }
 
     /// Divides the work, so that there is enough for each thread.
@@ -172,7 +172,7 @@ impl Attention<'_> {
                         plan.0.push(Piece { strip, part: None });
                         continue;
                     }
-                    let length = self.gains_length(spans, strip);
+                    let length = gains_of(spans, strip);
                     for start in (0..pages.len()).step_by(share) {
                         let part = start..pages.len().min(start + share);
                         plan.0.push(Piece { strip, part: Some((part, gains + start * length)) });

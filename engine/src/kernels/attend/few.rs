@@ -120,7 +120,7 @@ fn attend_page<S: Simd, const W: usize>(
             let bounds = bounds(rows.seen[row], from);
             limit(simd, &mut weights.scores[row][..blocks], rows.cap, bounds);
         }
-        let limit = largest(&page.value_steps, rows.seen[row][1].saturating_sub(from));
+        let limit = largest(page.value_steps, rows.seen[row][1].saturating_sub(from));
         let [peak, sum, step] = weigh(simd, &mut weights, row, blocks, page.value_steps, limit);
         set_header(&mut gains[row * length..], peak, sum, step);
     }

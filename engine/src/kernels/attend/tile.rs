@@ -1,5 +1,4 @@
 //! Many query rows: one stands in each lane, so that the softmax of each runs in a lane of its own and no sum crosses lanes.
-#![expect(clippy::needless_range_loop, reason = "a register tile is read by its indices")]
 
 use super::join::Peaks;
 use super::narrow::Widened;
