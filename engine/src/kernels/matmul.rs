@@ -84,7 +84,7 @@ pub fn multiply(pool: &Pool, kernels: Kernels, input: &Activations, products: &m
 
 thread_local! {
     /// The unpacked tiles of this thread, kept between calls.
-    static PANEL: Cell<Panel> = const { Cell::new(Panel { lines: Vec::new(), scales: Vec::new(), biases: Vec::new(), offsets: Vec::new() }) };
+    static PANEL: Cell<Panel> = const { Cell::new(Panel { lines: Vec::new(), scales: Vec::new(), biases: Vec::new() }) };
 }
 
 /// Multiplies the input with some tiles of a matrix.
@@ -224,10 +224,7 @@ fn panel_strips<S: Simd, F: Form, const T: usize, const R: usize>(simd: S, task:
     let rows = task.input.rows();
     for strip in 0..rows.div_ceil(R) {
         let view = task.input.integers::<STRIP, R>(strip);
-        let mut offsets = std::mem::take(&mut task.panel.offsets);
-        integer::offsets::<S, F, STRIP, R>(view, &mut offsets);
-        let result = integer::panel::<S, F, T, STRIP, R>(simd, task.panel, view, &offsets);
-        task.panel.offsets = offsets;
+        let result = integer::panel::<S, F, T, STRIP, R>(simd, task.panel, view);
         for (tile, result) in (first..task.tiles.end).zip(&result) {
             store(simd, task.product, tile, strip * R, rows, result);
         }
