@@ -111,11 +111,13 @@ fn join_group<S: Simd, C: Combine>(simd: S, task: &GateGroup<'_, '_>) {
         for (strip, (gate, up)) in gate.chunks(R).zip(up.chunks(R)).enumerate() {
             // SAFETY: each group is written by one call, strip after strip.
             let record = unsafe { task.writer.record::<W, R>(strip, task.group) };
-            for (row, (gate, up)) in gate.iter().zip(up).enumerate() {
-                let first = C::combine(simd, simd.load(&gate[0]), simd.load(&up[0]));
-                let second = C::combine(simd, simd.load(&gate[1]), simd.load(&up[1]));
-                record.put(simd, row, [first, second]);
+            let mut rows = [[simd.floats(0.0); 2]; R];
+            for (row, (gate, up)) in rows.iter_mut().zip(gate.iter().zip(up)) {
+                for (half, value) in row.iter_mut().enumerate() {
+                    *value = C::combine(simd, simd.load(&gate[half]), simd.load(&up[half]));
+                }
             }
+            record.put(simd, &rows);
         }
     });
 }

@@ -260,6 +260,17 @@ fn store<S: Simd, const R: usize>(
 ) {
     let first = tile * TILE_ROWS;
     let width = TILE_ROWS.min(product.weights.rows() - first);
+    if width == TILE_ROWS && first_row + R <= rows {
+        let start = first_row * product.columns + first - product.first_column;
+        let out = product.out.pointer(start..start + (R - 1) * product.columns + TILE_ROWS);
+        let bias = product.bias.and_then(|bias| bias[first..first + width].as_array());
+        for (row, &value) in result.iter().enumerate() {
+            // SAFETY: the lanes lie in the range asked for; as below, nobody else has these columns.
+            let lanes = unsafe { &mut *out.add(row * product.columns).cast::<[f32; TILE_ROWS]>() };
+            store_lanes(simd, value, bias, product.accumulate, lanes);
+        }
+        return;
+    }
     for (row, &value) in (first_row..rows).zip(result) {
         let start = row * product.columns + first - product.first_column;
         // SAFETY: each tile of each product is computed by one call, and the columns of tiles do not overlap.
