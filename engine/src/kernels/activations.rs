@@ -2,7 +2,7 @@
 //!
 //! Rows are grouped in strips of six lanes, and within a strip the values of all lanes stand side by side, four columns of a
 //! row in one word: that is how a register tile reads them. A strip that is not full has lanes that nobody reads the results
-//! of; an input of few rows is a single strip of one, two, four or six lanes.
+//! of; an input of few rows has one strip of one to eight lanes, or two of six or eight.
 //!
 //! Each group of 32 columns has a scale of its own: the least number with three significant bits (`1`, `1.25`, `1.5` or
 //! `1.75` times a power of two) that brings the group's largest magnitude to 127 at most. So a product of scales is one of
@@ -20,11 +20,18 @@ use crate::quant::{GROUP, Matrix, WeightType};
 /// Lanes of a strip.
 pub(super) const STRIP: usize = 6;
 
+/// Lanes of the strips of some inputs of few lanes.
+const WIDE_STRIP: usize = 8;
+
+/// Inputs of at most so many lanes are multiplied straight from the packed form of the weights, in one or two strips.
+pub(super) const DIRECT_LANES: usize = 2 * WIDE_STRIP;
+
 /// Lanes of the strips for an input of that many lanes.
 pub(super) fn strip_width(lanes: usize) -> usize {
     match lanes {
         0..=2 => lanes.max(1),
         3..=4 => 4,
+        7..=8 | 13..=DIRECT_LANES => WIDE_STRIP,
         _ => STRIP,
     }
 }
@@ -115,9 +122,11 @@ macro_rules! by_strip {
             (1, _) => by_strip!(@ 1, 1, $W, $R => $body),
             (2, 1) => by_strip!(@ 2, 2, $W, $R => $body),
             (4, 1) => by_strip!(@ 4, 4, $W, $R => $body),
+            (8, 1) => by_strip!(@ 8, 8, $W, $R => $body),
             (_, 1) => by_strip!(@ STRIP, STRIP, $W, $R => $body),
             (2, _) => by_strip!(@ 2, 1, $W, $R => $body),
             (4, _) => by_strip!(@ 4, 2, $W, $R => $body),
+            (8, _) => by_strip!(@ 8, 4, $W, $R => $body),
             _ => by_strip!(@ STRIP, FINE_ROWS, $W, $R => $body),
         }
     };
@@ -143,6 +152,11 @@ impl Activations {
     /// Lanes of all rows for weights of that type.
     pub(super) fn lanes(&self, kind: WeightType) -> usize {
         self.rows * self.lanes_per_row(kind)
+    }
+
+    /// Whether weights of that type are multiplied straight from their packed form.
+    pub(super) fn is_direct(&self, kind: WeightType) -> bool {
+        self.lanes(kind) <= DIRECT_LANES
     }
 
     /// Takes `rows` rows of `cols` values. `source` is called for each row, on any thread, and writes the row.
@@ -214,7 +228,7 @@ impl Activations {
     /// One strip of `W` lanes in floats, by column.
     #[inline(always)]
     pub(super) fn floats<const W: usize>(&self, strip: usize) -> &[[f32; W]] {
-        self.floats[strip * STRIP * self.cols..][..W * self.cols].as_chunks::<W>().0
+        self.floats[strip * W * self.cols..][..W * self.cols].as_chunks::<W>().0
     }
 }
 
@@ -317,13 +331,14 @@ impl<const W: usize, const R: usize> StripGroup<W, R> {
             }
         }
         let sums = simd.store_columns(&lanes, &mut self.words);
-        let halves = sums.map(|sums| {
-            let mut halves = sums;
-            for row in 0..if W > R { R } else { 0 } {
-                halves[row] = 256 * sums[2 * row] + sums[2 * row + 1];
+        let mut halves = sums;
+        if W > R {
+            for (halves, sums) in halves.iter_mut().zip(&sums) {
+                for row in 0..R {
+                    halves[row] = 256 * sums[2 * row] + sums[2 * row + 1];
+                }
             }
-            halves
-        });
+        }
         let (mut exponents, mut products, mut totals) = ([0.0; 16], [0.0; 16], [0; 16]);
         for row in 0..lanes_used {
             let total = halves[0][row] + halves[1][row];

@@ -54,7 +54,7 @@ pub(crate) fn multiply_gated(
         assert!(matrix.bias.is_none_or(|bias| bias.len() == columns), "a bias for each output");
     }
     let groups = columns / GROUP;
-    let few = [gate, up].iter().all(|matrix| input.lanes(matrix.weights.kind()) <= STRIP);
+    let few = [gate, up].iter().all(|matrix| input.is_direct(matrix.weights.kind()));
     let bytes = gate.weights.size_bytes() + up.weights.size_bytes();
     let piece = if few { matmul::piece(groups, bytes, pool.threads()) } else { 1 };
     let writer = out.writer((rows, columns), fine);

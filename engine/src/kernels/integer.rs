@@ -31,7 +31,7 @@ pub(super) struct Panel {
     pub(super) biases: Vec<Lanes>,
 }
 
-/// Straight from the packed form: for a single strip.
+/// Straight from the packed form: for one strip of few.
 #[inline(always)]
 pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
     simd: S,
@@ -50,11 +50,13 @@ pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
         let unit = &scales[group / F::Scales::GROUPS * F::Scales::UNIT..][..F::Scales::UNIT];
         let scales = F::Scales::read(simd, unit, group % F::Scales::GROUPS);
         let second = usize::from(F::Scales::HALVES);
-        let mut sums = if F::Scales::HALVES {
-            input.negative_halves.each_ref().map(|totals| start::<S, F, W, R>(simd, totals))
+        let mut sums = [[simd.ints(0); W]; 2];
+        if F::Scales::HALVES {
+            sums[0] = start::<S, F, W, R>(simd, &input.negative_halves[0]);
+            sums[1] = start::<S, F, W, R>(simd, &input.negative_halves[1]);
         } else {
-            [start::<S, F, W, R>(simd, &input.negative_totals), [simd.ints(0); W]]
-        };
+            sums[0] = start::<S, F, W, R>(simd, &input.negative_totals);
+        }
         pair::<S, F, 0, W>(simd, lines, &input.words, &mut sums);
         pair::<S, F, 1, W>(simd, lines, &input.words, &mut sums);
         pair::<S, F, 2, W>(simd, lines, &input.words, &mut sums);
