@@ -269,6 +269,13 @@ impl<'a, T> Disjoint<'a, T> {
         Self { start: slice.as_mut_ptr(), length: slice.len(), slice: PhantomData }
     }
 
+    /// Where the items of `range` begin; panics where it reaches beyond the slice. To be used as [`Disjoint::part`] is, while
+    /// the slice is borrowed.
+    pub(crate) fn pointer(&self, range: Range<usize>) -> *mut T {
+        assert!(range.start <= range.end && range.end <= self.length, "a part beyond its slice");
+        self.start.wrapping_add(range.start)
+    }
+
     /// The items of `range`; panics where it reaches beyond the slice.
     ///
     /// # Safety

@@ -2,7 +2,7 @@
 //!
 //! Rows are grouped in strips of six lanes, and within a strip the values of all lanes stand side by side, four columns of a
 //! row in one word: that is how a register tile reads them. A strip that is not full has lanes that nobody reads the results
-//! of; an input of few rows is a single strip of one, two, four or six lanes.
+//! of; an input of few rows has one strip of one to eight lanes, or two of six or eight.
 //!
 //! Each group of 32 columns has a scale of its own: the least number with three significant bits (`1`, `1.25`, `1.5` or
 //! `1.75` times a power of two) that brings the group's largest magnitude to 127 at most. So a product of scales is one of
@@ -20,11 +20,18 @@ use crate::quant::{GROUP, Matrix, WeightType};
 /// Lanes of a strip.
 pub(super) const STRIP: usize = 6;
 
+/// Lanes of the strips of some inputs of few lanes.
+const WIDE_STRIP: usize = 8;
+
+/// Inputs of at most so many lanes are multiplied straight from the packed form of the weights, in one or two strips.
+pub(super) const DIRECT_LANES: usize = 2 * WIDE_STRIP;
+
 /// Lanes of the strips for an input of that many lanes.
 pub(super) fn strip_width(lanes: usize) -> usize {
     match lanes {
         0..=2 => lanes.max(1),
         3..=4 => 4,
+        7..=8 | 13..=DIRECT_LANES => WIDE_STRIP,
         _ => STRIP,
     }
 }
@@ -115,9 +122,11 @@ macro_rules! by_strip {
             (1, _) => by_strip!(@ 1, 1, $W, $R => $body),
             (2, 1) => by_strip!(@ 2, 2, $W, $R => $body),
             (4, 1) => by_strip!(@ 4, 4, $W, $R => $body),
+            (8, 1) => by_strip!(@ 8, 8, $W, $R => $body),
             (_, 1) => by_strip!(@ STRIP, STRIP, $W, $R => $body),
             (2, _) => by_strip!(@ 2, 1, $W, $R => $body),
             (4, _) => by_strip!(@ 4, 2, $W, $R => $body),
+            (8, _) => by_strip!(@ 8, 4, $W, $R => $body),
             _ => by_strip!(@ STRIP, FINE_ROWS, $W, $R => $body),
         }
     };
@@ -145,6 +154,11 @@ impl Activations {
         self.rows * self.lanes_per_row(kind)
     }
 
+    /// Whether weights of that type are multiplied straight from their packed form.
+    pub(super) fn is_direct(&self, kind: WeightType) -> bool {
+        self.lanes(kind) <= DIRECT_LANES
+    }
+
     /// Takes `rows` rows of `cols` values. `source` is called for each row, on any thread, and writes the row.
     ///
     /// For integers `cols` must be a multiple of 32, as it is for every quantised matrix.
@@ -160,13 +174,15 @@ impl Activations {
             let writer = self.writer((rows, cols), needs.fine);
             let rows_per_strip = writer.rows_per_strip();
             pool.run(rows.div_ceil(rows_per_strip), &|strip| {
-                let mut values = ROW.take();
-                values.resize(cols, 0.0);
-                for row in (strip * rows_per_strip..rows).take(rows_per_strip) {
-                    source(row, &mut values);
-                    kernels.run(FillRow { values: &values, row, writer: &writer });
+                let mut values = ROWS.take();
+                values.resize(rows_per_strip * cols, 0.0);
+                let mut lanes = values.chunks_exact_mut(cols);
+                for (row, lane) in (strip * rows_per_strip..rows).zip(&mut lanes) {
+                    source(row, lane);
                 }
-                ROW.set(values);
+                lanes.for_each(|missing| missing.fill(0.0));
+                kernels.run(FillStrip { values: &values, strip, writer: &writer });
+                ROWS.set(values);
             });
         }
         (self.rows, self.cols, self.fine) = (rows, cols, needs.fine);
@@ -190,7 +206,7 @@ impl Activations {
         let width = strip_width(rows);
         self.floats.resize(rows.next_multiple_of(width) * cols, 0.0);
         pool.chunks(&mut self.floats, width * cols, |index, strip| {
-            let mut values = ROW.take();
+            let mut values = ROWS.take();
             values.resize(cols, 0.0);
             for lane in 0..width.min(rows - index * width) {
                 source(index * width + lane, &mut values);
@@ -198,7 +214,7 @@ impl Activations {
                     *out = *value;
                 }
             }
-            ROW.set(values);
+            ROWS.set(values);
         });
     }
 
@@ -212,34 +228,40 @@ impl Activations {
     /// One strip of `W` lanes in floats, by column.
     #[inline(always)]
     pub(super) fn floats<const W: usize>(&self, strip: usize) -> &[[f32; W]] {
-        self.floats[strip * STRIP * self.cols..][..W * self.cols].as_chunks::<W>().0
+        self.floats[strip * W * self.cols..][..W * self.cols].as_chunks::<W>().0
     }
 }
 
 thread_local! {
-    /// The row that is being filled, kept between calls.
-    static ROW: std::cell::Cell<Vec<f32>> = const { std::cell::Cell::new(Vec::new()) };
+    /// The rows of the strip that is being filled, kept between calls.
+    static ROWS: std::cell::Cell<Vec<f32>> = const { std::cell::Cell::new(Vec::new()) };
 }
 
-/// Puts one row into its lanes.
-struct FillRow<'a, 'b> {
+/// Quantises the rows of one strip.
+struct FillStrip<'a, 'b> {
+    /// As many rows as the strip has, one after the other.
     values: &'a [f32],
-    row: usize,
+    strip: usize,
     writer: &'a GroupWriter<'b>,
 }
 
-impl Task for FillRow<'_, '_> {
+impl Task for FillStrip<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let writer = self.writer;
-        let (strip, place) = (self.row / writer.rows_per_strip(), self.row % writer.rows_per_strip());
         by_strip!(writer.lanes, writer.copies, W, R => {
-            for (group, values) in self.values.as_chunks::<16>().0.as_chunks::<2>().0.iter().enumerate() {
-                // SAFETY: each strip is filled by one call, row after row.
-                let record = unsafe { writer.record::<W, R>(strip, group) };
-                record.put(simd, place, [simd.load(&values[0]), simd.load(&values[1])]);
+            let values = self.values.as_chunks::<16>().0.as_chunks::<2>().0;
+            assert_eq!(values.len(), R * writer.groups, "a value for each column of the strip's rows");
+            for group in 0..writer.groups {
+                let mut rows = [[simd.floats(0.0); 2]; R];
+                for (row, out) in rows.iter_mut().enumerate() {
+                    let values = &values[row * writer.groups + group];
+                    *out = [simd.load(&values[0]), simd.load(&values[1])];
+                }
+                // SAFETY: each strip is filled by one call, group after group.
+                unsafe { writer.record::<W, R>(self.strip, group) }.put(simd, &rows);
             }
         });
     }
@@ -277,60 +299,78 @@ impl<'a> GroupWriter<'a> {
 }
 
 impl<const W: usize, const R: usize> StripGroup<W, R> {
-    /// Quantises the 32 values of one row.
+    /// Quantises 32 values of each row.
     #[inline(always)]
-    pub(super) fn put<S: Simd>(&mut self, simd: S, row: usize, values: [S::Floats; 2]) {
-        assert!(row < R, "a row of the strip");
-        let copies = W / R;
-        let scale = scale_for(simd.max_lanes(simd.max(simd.abs(values[0]), simd.abs(values[1]))));
-        let inverse = if scale >= SCALE_MIN { 1.0 / scale } else { 0.0 };
-        let mut halves = [0; 2];
-        for (half, values) in values.into_iter().enumerate() {
-            let upper = simd.to_ints(simd.mul(values, simd.floats(inverse)));
-            self.put_words(simd, upper, (row * copies, half));
-            halves[half] = simd.sum_ints(upper);
-            if copies == 2 {
-                let rest = simd.fma(simd.to_floats(upper), simd.floats(-scale), values);
-                let lower = simd.mul(rest, simd.floats(inverse * 256.0));
-                let lower = simd.to_ints(simd.max(simd.min(lower, simd.floats(127.0)), simd.floats(-127.0)));
-                self.put_words(simd, lower, (row * 2 + 1, half));
-                halves[half] = 256 * halves[half] + simd.sum_ints(lower);
+    pub(super) fn put<S: Simd>(&mut self, simd: S, rows: &[[S::Floats; 2]; R]) {
+        let mut largest = [simd.floats(0.0); R];
+        for (largest, [first, second]) in largest.iter_mut().zip(rows) {
+            *largest = simd.max(simd.abs(*first), simd.abs(*second));
+        }
+        let largest = simd.max_lanes_of_each(largest);
+        // Whole vectors where there are several rows.
+        let lanes_used = if R > 2 { 16 } else { R };
+        let (mut scales, mut inverses) = ([0.0; 16], [0.0; 16]);
+        for row in 0..lanes_used {
+            scales[row] = scale_for(largest[row]);
+            // A product instead of a choice, so that the compiler need not branch around the division.
+            let counts = f32::from(u8::from(scales[row] >= SCALE_MIN));
+            inverses[row] = 1.0 / scales[row].max(SCALE_MIN) * counts;
+        }
+        let mut lanes = [[simd.ints(0); 2]; W];
+        for row in 0..R {
+            for half in 0..2 {
+                let (value, inverse) = (rows[row][half], inverses[row]);
+                let upper = simd.to_ints(simd.mul(value, simd.floats(inverse)));
+                lanes[row * (W / R)][half] = upper;
+                if W > R {
+                    let rest = simd.fma(simd.to_floats(upper), simd.floats(-scales[row]), value);
+                    let lower = simd.mul(rest, simd.floats(inverse * 256.0));
+                    let lower = simd.max(simd.min(lower, simd.floats(127.0)), simd.floats(-127.0));
+                    lanes[row * (W / R) + W / R - 1][half] = simd.to_ints(lower);
+                }
             }
         }
-        let scale = if copies == 2 { scale / 256.0 } else { scale };
-        let total = halves[0] + halves[1];
-        self.scales[row] = scale;
-        self.exponents[row] = exponent_of(scale);
-        self.sums[row] = scale * total as f32;
-        self.negative_totals[row] = -total;
-        self.negative_halves[0][row] = -halves[0];
-        self.negative_halves[1][row] = -halves[1];
-    }
-
-    #[inline(always)]
-    fn put_words<S: Simd>(&mut self, simd: S, values: S::Ints, (lane, half): (usize, usize)) {
-        let mut bytes = [0; 16];
-        simd.store_bytes(values, &mut bytes);
-        for (words, bytes) in self.words[half * 4..half * 4 + 4].iter_mut().zip(bytes.as_chunks::<4>().0) {
-            words[lane] = i32::from_le_bytes(*bytes);
+        let sums = simd.store_columns(&lanes, &mut self.words);
+        let mut halves = sums;
+        if W > R {
+            for (halves, sums) in halves.iter_mut().zip(&sums) {
+                for row in 0..R {
+                    halves[row] = 256 * sums[2 * row] + sums[2 * row + 1];
+                }
+            }
+        }
+        let (mut exponents, mut products, mut totals) = ([0.0; 16], [0.0; 16], [0; 16]);
+        for row in 0..lanes_used {
+            let total = halves[0][row] + halves[1][row];
+            scales[row] *= if W > R { 1.0 / 256.0 } else { 1.0 };
+            exponents[row] = exponent_of(scales[row]);
+            products[row] = scales[row] * total as f32;
+            totals[row] = -total;
+        }
+        self.scales.copy_from_slice(&scales[..R]);
+        self.exponents.copy_from_slice(&exponents[..R]);
+        self.sums.copy_from_slice(&products[..R]);
+        self.negative_totals.copy_from_slice(&totals[..R]);
+        for (negative, halves) in self.negative_halves.iter_mut().zip(&halves) {
+            for row in 0..R {
+                negative[row] = -halves[row];
+            }
         }
     }
 }
 
 /// The scale of a group with that largest magnitude; zero for a group that counts as zero, no number for an infinite one.
+#[inline(always)]
 fn scale_for(largest: f32) -> f32 {
     let exact = largest / 127.0;
-    if !exact.is_finite() {
-        return f32::NAN;
-    }
-    if exact < SCALE_MIN {
-        return 0.0;
-    }
     // Two bits of the fraction stay, rounded up.
-    f32::from_bits((exact.to_bits() + 0x1f_ffff) & !0x1f_ffff)
+    let rounded = f32::from_bits((exact.to_bits().wrapping_add(0x1f_ffff)) & !0x1f_ffff);
+    let scale = if exact < SCALE_MIN { 0.0 } else { rounded };
+    if exact.is_finite() { scale } else { f32::NAN }
 }
 
 /// The power of two in a scale; zero for scales that are zero or no number.
+#[inline(always)]
 fn exponent_of(scale: f32) -> f32 {
     if scale > 0.0 { ((scale.to_bits() >> 23) as i32 - 127) as f32 } else { scale }
 }

@@ -17,10 +17,12 @@ mod lanes {
         _mm512_broadcast_i32x4, _mm512_castsi512_ps, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
         _mm512_cvtepu8_epi32, _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtsepi32_epi8,
         _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-        _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_max_ps,
-        _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_shuffle_epi8, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps,
-        _mm512_storeu_si512, _mm512_sub_ps, _mm512_ternarylogic_epi32,
+        _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_packs_epi16, _mm512_packs_epi32, _mm512_permute_ps,
+        _mm512_permutex2var_epi32, _mm512_permutexvar_ps, _mm512_reduce_add_epi32, _mm512_reduce_max_ps,
+        _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
+        _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_f32x4, _mm512_shuffle_i32x4, _mm512_slli_epi16,
+        _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+        _mm512_ternarylogic_epi32, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
     };
 
     impl Avx512 {
@@ -54,6 +56,81 @@ mod lanes {
             // from references to arrays of exactly the size that is read or written.
             unsafe { $value }
         };
+    }
+
+    /// The largest lane of each row, in the first six lanes.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn max_of_six(rows: &[__m512; 6]) -> __m512 {
+        // Halves: eight lanes of each row are left, then four, in blocks of rows 0 1 2 3 and 4 5 4 5.
+        let two = |a: __m512, b: __m512| {
+            _mm512_max_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b))
+        };
+        let (first, second, third) = (two(rows[0], rows[1]), two(rows[2], rows[3]), two(rows[4], rows[5]));
+        let four = |a: __m512, b: __m512| {
+            _mm512_max_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b))
+        };
+        let (first, last) = (four(first, second), four(third, third));
+        // Pairs within blocks, the rows of both vectors in turns.
+        let pairs = _mm512_max_ps(_mm512_unpacklo_ps(first, last), _mm512_unpackhi_ps(first, last));
+        let lanes = _mm512_max_ps(pairs, _mm512_permute_ps::<0x4e>(pairs));
+        _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), lanes)
+    }
+
+    /// See [`Simd::store_columns`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn store_columns_of_six(rows: &[[__m512i; 2]; 6], out: &mut [i32; 48], sums: &mut [[i32; 16]; 2]) {
+        // Word `4 quad + 2 row + half` of two rows, quads counted within a half.
+        let pack = |a: &[__m512i; 2], b: &[__m512i; 2]| {
+            _mm512_packs_epi16(_mm512_packs_epi32(a[0], a[1]), _mm512_packs_epi32(b[0], b[1]))
+        };
+        let packed = [pack(&rows[0], &rows[1]), pack(&rows[2], &rows[3]), pack(&rows[4], &rows[5])];
+        for (place, out) in PLACES.iter().zip(out.as_chunks_mut::<16>().0) {
+            // SAFETY: both arrays have the sixteen words that are read.
+            let [from_four, from_all] =
+                unsafe { [_mm512_loadu_si512(place.0.as_ptr().cast()), _mm512_loadu_si512(place.1.as_ptr().cast())] };
+            let four = _mm512_permutex2var_epi32(packed[0], from_four, packed[1]);
+            let all = _mm512_permutex2var_epi32(four, from_all, packed[2]);
+            // SAFETY: the array has the sixteen words that are written.
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), all) };
+        }
+        let sum = |packed: __m512i| {
+            let quads = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), packed);
+            let pairs = _mm512_add_epi32(quads, _mm512_shuffle_i32x4::<0x4e>(quads, quads));
+            _mm512_add_epi32(pairs, _mm512_shuffle_i32x4::<0xb1>(pairs, pairs))
+        };
+        // Words `2 row + half` of two rows, four times over.
+        let (first, second, third) = (sum(packed[0]), sum(packed[1]), sum(packed[2]));
+        for (half, sums) in (0..).zip(sums) {
+            let four = _mm512_setr_epi32(half, half + 2, half + 16, half + 18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            let all = _mm512_setr_epi32(0, 1, 2, 3, half + 16, half + 18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            let all = _mm512_permutex2var_epi32(_mm512_permutex2var_epi32(first, four, second), all, third);
+            // SAFETY: the array has the sixteen words that are written.
+            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), all) };
+        }
+    }
+
+    /// For each line of sixteen words that [`store_columns_of_six`] writes: where they stand in the first four rows, and then
+    /// in that result and the last two rows.
+    const PLACES: [([i32; 16], [i32; 16]); 3] = places();
+
+    const fn places() -> [([i32; 16], [i32; 16]); 3] {
+        let mut places = [([0; 16], [0; 16]); 3];
+        let mut at = 0;
+        while at < 48 {
+            let (column, row) = (at / 6, at % 6);
+            let word = (4 * (column % 4) + 2 * (row % 2) + column / 4) as i32;
+            let (line, lane) = (at / 16, at % 16);
+            if row < 4 {
+                places[line].0[lane] = word + 16 * (row / 2) as i32;
+                places[line].1[lane] = lane as i32;
+            } else {
+                places[line].1[lane] = word + 16;
+            }
+            at += 1;
+        }
+        places
     }
 
     impl Simd for Avx512 {
@@ -225,6 +302,37 @@ mod lanes {
         #[inline(always)]
         fn max_lanes(self, value: __m512) -> f32 {
             lanes!(_mm512_reduce_max_ps(value))
+        }
+        #[inline(always)]
+        fn max_lanes_of_each<const N: usize>(self, rows: [__m512; N]) -> [f32; 16] {
+            let mut largest = [0.0; 16];
+            if let Some(rows) = rows.as_array::<6>() {
+                self.store(lanes!(max_of_six(rows)), &mut largest);
+                return largest;
+            }
+            for (largest, row) in largest.iter_mut().zip(rows) {
+                *largest = self.max_lanes(row);
+            }
+            largest
+        }
+        #[inline(always)]
+        fn store_columns<const N: usize>(self, rows: &[[__m512i; 2]; N], out: &mut [[i32; N]; 8]) -> [[i32; 16]; 2] {
+            let mut sums = [[0; 16]; 2];
+            if let (Some(rows), Some(out)) = (rows.as_array::<6>(), out.as_flattened_mut().as_mut_array::<48>()) {
+                lanes!(store_columns_of_six(rows, out, &mut sums));
+                return sums;
+            }
+            for (row, halves) in rows.iter().enumerate() {
+                for (half, &values) in halves.iter().enumerate() {
+                    let mut bytes = [0; 16];
+                    self.store_bytes(values, &mut bytes);
+                    for (words, bytes) in out[half * 4..half * 4 + 4].iter_mut().zip(bytes.as_chunks::<4>().0) {
+                        words[row] = i32::from_le_bytes(*bytes);
+                    }
+                    sums[half][row] = self.sum_ints(values);
+                }
+            }
+            sums
         }
         #[inline(always)]
         fn abs(self, value: __m512) -> __m512 {

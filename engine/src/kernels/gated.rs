@@ -54,7 +54,7 @@ pub(crate) fn multiply_gated(
         assert!(matrix.bias.is_none_or(|bias| bias.len() == columns), "a bias for each output");
     }
     let groups = columns / GROUP;
-    let few = [gate, up].iter().all(|matrix| input.lanes(matrix.weights.kind()) <= STRIP);
+    let few = [gate, up].iter().all(|matrix| input.is_direct(matrix.weights.kind()));
     let bytes = gate.weights.size_bytes() + up.weights.size_bytes();
     let piece = if few { matmul::piece(groups, bytes, pool.threads()) } else { 1 };
     let writer = out.writer((rows, columns), fine);
@@ -111,11 +111,13 @@ fn join_group<S: Simd, C: Combine>(simd: S, task: &GateGroup<'_, '_>) {
         for (strip, (gate, up)) in gate.chunks(R).zip(up.chunks(R)).enumerate() {
             // SAFETY: each group is written by one call, strip after strip.
             let record = unsafe { task.writer.record::<W, R>(strip, task.group) };
-            for (row, (gate, up)) in gate.iter().zip(up).enumerate() {
-                let first = C::combine(simd, simd.load(&gate[0]), simd.load(&up[0]));
-                let second = C::combine(simd, simd.load(&gate[1]), simd.load(&up[1]));
-                record.put(simd, row, [first, second]);
+            let mut rows = [[simd.floats(0.0); 2]; R];
+            for (row, (gate, up)) in rows.iter_mut().zip(gate.iter().zip(up)) {
+                for (half, value) in row.iter_mut().enumerate() {
+                    *value = C::combine(simd, simd.load(&gate[half]), simd.load(&up[half]));
+                }
             }
+            record.put(simd, &rows);
         }
     });
 }

@@ -29,11 +29,9 @@ pub(super) struct Panel {
     pub(super) scales: Vec<Lanes>,
     /// By group and tile; with a bias for each half by group, half and tile.
     pub(super) biases: Vec<Lanes>,
-    /// Room for the [`offsets`] of a strip.
-    pub(super) offsets: Vec<i32>,
 }
 
-/// Straight from the packed form: for a single strip.
+/// Straight from the packed form: for one strip of few.
 #[inline(always)]
 pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
     simd: S,
@@ -53,15 +51,19 @@ pub(super) fn direct<S: Simd, F: Form, const W: usize, const R: usize>(
         let scales = F::Scales::read(simd, unit, group % F::Scales::GROUPS);
         let second = usize::from(F::Scales::HALVES);
         let mut sums = [[simd.ints(0); W]; 2];
+        if F::Scales::HALVES {
+            sums[0] = start::<S, F, W, R>(simd, &input.negative_halves[0]);
+            sums[1] = start::<S, F, W, R>(simd, &input.negative_halves[1]);
+        } else {
+            sums[0] = start::<S, F, W, R>(simd, &input.negative_totals);
+        }
         pair::<S, F, 0, W>(simd, lines, &input.words, &mut sums);
         pair::<S, F, 1, W>(simd, lines, &input.words, &mut sums);
         pair::<S, F, 2, W>(simd, lines, &input.words, &mut sums);
         pair::<S, F, 3, W>(simd, lines, &input.words, &mut sums);
         for half in 0..=second {
             for row in 0..R {
-                let totals = if F::Scales::HALVES { &input.negative_halves[half] } else { &input.negative_totals };
-                let offset = has_offset::<S, F>().then_some(totals[row] << F::OFFSET_LOG2);
-                let sum = join::<S, W, R>(simd, &sums[half], row, offset);
+                let sum = join::<S, W, R>(simd, &sums[half], row);
                 let factor = simd.mul(scales.halves[half], simd.floats(input.scales[row]));
                 result[row] = simd.fma(simd.to_floats(sum), factor, result[row]);
             }
@@ -94,24 +96,17 @@ fn dot<S: Simd, F: Form>(simd: S, sum: S::Ints, weights: S::Bytes, quad: i32) ->
     if F::Quants::WIDE { simd.dot_wide(sum, weights, quad) } else { simd.dot(sum, weights, quad) }
 }
 
-/// What the offset of the quants takes away from the integer sums of a strip: by group and half, or by group where halves
-/// share a scale. Empty where nothing is taken away.
+/// Integer sums before the first product: less what the offset of the quants takes away, from the negated sums of the inputs.
 #[inline(always)]
-pub(super) fn offsets<S: Simd, F: Form, const W: usize, const R: usize>(
-    strip: &[StripGroup<W, R>],
-    out: &mut Vec<i32>,
-) {
-    out.clear();
-    if !has_offset::<S, F>() {
-        return;
-    }
-    for input in strip {
-        if F::Scales::HALVES {
-            out.extend(input.negative_halves.as_flattened().iter().map(|total| total << F::OFFSET_LOG2));
-        } else {
-            out.extend(input.negative_totals.map(|total| total << F::OFFSET_LOG2));
+fn start<S: Simd, F: Form, const W: usize, const R: usize>(simd: S, negative_totals: &[i32; R]) -> [S::Ints; W] {
+    let mut sums = [simd.ints(0); W];
+    if has_offset::<S, F>() {
+        for row in 0..R {
+            // Where a row has two lanes, the last holds the lower eight bits.
+            sums[(row + 1) * (W / R) - 1] = simd.ints(negative_totals[row] << F::OFFSET_LOG2);
         }
     }
+    sums
 }
 
 /// Whether the kernels of this set see quants that stand for other numbers than themselves.
@@ -120,22 +115,13 @@ const fn has_offset<S: Simd, F: Form>() -> bool {
     F::OFFSET_LOG2 > 0 && !(F::Quants::WIDE && S::WIDE_IS_SIGNED)
 }
 
-/// The sum of a row less what the offset takes away. Where a row has two lanes, the first holds the upper eight bits.
+/// The sum of a row. Where a row has two lanes, the first holds the upper eight bits.
 #[inline(always)]
-fn join<S: Simd, const W: usize, const R: usize>(
-    simd: S,
-    sums: &[S::Ints; W],
-    row: usize,
-    offset: Option<i32>,
-) -> S::Ints {
-    let sum = if W == R {
+fn join<S: Simd, const W: usize, const R: usize>(simd: S, sums: &[S::Ints; W], row: usize) -> S::Ints {
+    if W == R {
         sums[row]
     } else {
         simd.add_ints(simd.shift_ints::<8>(sums[row * (W / R)]), sums[row * (W / R) + W / R - 1])
-    };
-    match offset {
-        Some(offset) => simd.add_ints(sum, simd.ints(offset)),
-        None => sum,
     }
 }
 
@@ -203,34 +189,32 @@ fn unpack_pair<S: Simd, F: Form, const J: usize, const T: usize>(
     simd.store_line(high, &mut out[(J + 4) * T + place].0);
 }
 
-/// A panel of `T` tiles against one strip with its [`offsets`].
+/// A panel of `T` tiles against one strip.
 #[inline(always)]
 pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: usize>(
     simd: S,
     panel: &Panel,
     strip: &[StripGroup<W, R>],
-    offsets: &[i32],
 ) -> [[S::Floats; R]; T] {
     let halves = 1 + usize::from(F::Scales::HALVES);
     let multiples = if S::QUARTERS { 4 } else { 1 };
     let mut result = [[simd.floats(0.0); R]; T];
+    // Both halves must stay a loop: unrolled, their sums would not all find a register.
+    let halves_at_run_time = std::hint::black_box(halves);
     let lines = panel.lines.as_chunks::<T>().0.as_chunks::<8>().0;
     let scales =
         panel.scales.chunks_exact(halves * T * multiples).zip(panel.biases.chunks_exact(F::Scales::BIASES.max(1) * T));
-    let mut offsets = offsets.as_chunks::<R>().0.iter();
     for ((lines, (scales, biases)), input) in lines.iter().zip(scales).zip(strip) {
-        for (half, scales) in scales.chunks_exact(T * multiples).enumerate() {
-            let offsets = if has_offset::<S, F>() { offsets.next() } else { None };
-            let mut sums = [[simd.ints(0); W]; T];
-            for quad in half * 4..8 / (halves - half) {
-                for tile in 0..T {
-                    let weights = simd.load_line(&lines[quad][tile].0);
-                    for column in 0..W {
-                        sums[tile][column] = dot::<S, F>(simd, sums[tile][column], weights, input.words[quad][column]);
-                    }
-                }
+        if F::Scales::HALVES {
+            let weights = lines.as_chunks::<4>().0.iter().zip(scales.chunks_exact(T * multiples));
+            let inputs = input.words.as_chunks::<4>().0.iter().zip(&input.negative_halves);
+            for ((lines, scales), (words, totals)) in weights.zip(inputs).take(halves_at_run_time) {
+                let sums = products::<S, F, T, W, R, 4>(simd, lines, words, totals);
+                add_scaled::<S, T, W, R>(simd, scales, input, &sums, &mut result);
             }
-            add_scaled::<S, T, W, R>(simd, scales, input, offsets, &sums, &mut result);
+        } else {
+            let sums = products::<S, F, T, W, R, 8>(simd, lines, &input.words, &input.negative_totals);
+            add_scaled::<S, T, W, R>(simd, scales, input, &sums, &mut result);
         }
         for half in 0..F::Scales::BIASES {
             for tile in 0..T {
@@ -242,6 +226,26 @@ pub(super) fn panel<S: Simd, F: Form, const T: usize, const W: usize, const R: u
     result
 }
 
+/// The integer sums of `Q` quads.
+#[inline(always)]
+fn products<S: Simd, F: Form, const T: usize, const W: usize, const R: usize, const Q: usize>(
+    simd: S,
+    lines: &[[Line; T]; Q],
+    words: &[[i32; W]; Q],
+    negative_totals: &[i32; R],
+) -> [[S::Ints; W]; T] {
+    let mut sums = [start::<S, F, W, R>(simd, negative_totals); T];
+    for (lines, words) in lines.iter().zip(words) {
+        for tile in 0..T {
+            let weights = simd.load_line(&lines[tile].0);
+            for column in 0..W {
+                sums[tile][column] = dot::<S, F>(simd, sums[tile][column], weights, words[column]);
+            }
+        }
+    }
+    sums
+}
+
 /// Scales the integer sums of one half of a group (of the whole group where halves share a scale) and adds them to the result.
 ///
 /// The factor is weight scale times input scale. With [`Simd::QUARTERS`] it is read among the multiples of the weight scale
@@ -251,14 +255,12 @@ fn add_scaled<S: Simd, const T: usize, const W: usize, const R: usize>(
     simd: S,
     scales: &[Lanes],
     input: &StripGroup<W, R>,
-    offsets: Option<&[i32; R]>,
     sums: &[[S::Ints; W]; T],
     result: &mut [[S::Floats; R]; T],
 ) {
     for row in 0..R {
-        let offset = offsets.map(|offsets| offsets[row]);
         for tile in 0..T {
-            let sum = simd.to_floats(join::<S, W, R>(simd, &sums[tile], row, offset));
+            let sum = simd.to_floats(join::<S, W, R>(simd, &sums[tile], row));
             let factor = if S::QUARTERS {
                 let multiple = &scales.as_chunks::<4>().0[tile][quarter(input.scales[row])];
                 simd.times_power_of_two(simd.load(&multiple.0), input.exponents[row])

@@ -12,7 +12,7 @@ use crate::quant::{Matrix, TILE_ROWS, WeightType};
 use std::cell::Cell;
 use std::ops::Range;
 
-/// How many of `items`, which take `bytes` of weights together, make a piece of work when a single strip is multiplied: at
+/// How many of `items`, which take `bytes` of weights together, make a piece of work when few rows are multiplied: at
 /// least some microseconds, beside which handing a piece out costs little, and a small part of a thread's share, so that
 /// little is left to wait for at the end.
 pub(super) fn piece(items: usize, bytes: usize, threads: usize) -> usize {
@@ -57,8 +57,8 @@ pub fn multiply(pool: &Pool, kernels: Kernels, input: &Activations, products: &m
     }
     let tiles: usize = products.iter().map(|product| product.weights.tiles()).sum();
     let bytes: usize = products.iter().map(|product| product.weights.size_bytes()).sum();
-    let single = products.iter().all(|product| input.lanes(product.weights.kind()) <= STRIP);
-    let piece = if single { piece(tiles, bytes, pool.threads()) } else { 2 };
+    let direct = products.iter().all(|product| input.is_direct(product.weights.kind()));
+    let piece = if direct { piece(tiles, bytes, pool.threads()) } else { 2 };
     let products: Vec<Shared<'_>> = products
         .iter_mut()
         .map(|product| Shared {
@@ -84,12 +84,12 @@ pub fn multiply(pool: &Pool, kernels: Kernels, input: &Activations, products: &m
 
 thread_local! {
     /// The unpacked tiles of this thread, kept between calls.
-    static PANEL: Cell<Panel> = const { Cell::new(Panel { lines: Vec::new(), scales: Vec::new(), biases: Vec::new(), offsets: Vec::new() }) };
+    static PANEL: Cell<Panel> = const { Cell::new(Panel { lines: Vec::new(), scales: Vec::new(), biases: Vec::new() }) };
 }
 
 /// Multiplies the input with some tiles of a matrix.
 pub(super) fn multiply_tiles(kernels: Kernels, input: &Activations, product: &Shared<'_>, tiles: Range<usize>) {
-    if input.lanes(product.weights.kind()) <= STRIP {
+    if input.is_direct(product.weights.kind()) {
         kernels.run(DirectTask { input, product, tiles });
         return;
     }
@@ -122,7 +122,7 @@ macro_rules! by_type {
     };
 }
 
-/// Tiles of one matrix against an input of a single strip.
+/// Tiles of one matrix against an input of one or two strips.
 struct DirectTask<'a, 'b> {
     input: &'a Activations,
     product: &'a Shared<'b>,
@@ -142,10 +142,13 @@ impl Task for DirectTask<'_, '_> {
 fn direct_forms<S: Simd, F: Form>(simd: S, task: &DirectTask<'_, '_>) {
     let kind = task.product.weights.kind();
     by_strip!(task.input.lanes(kind), task.input.lanes_per_row(kind), W, R => {
-        let strip = task.input.integers::<W, R>(0);
+        let rows = task.input.rows();
         for tile in task.tiles.clone() {
-            let result = integer::direct::<S, F, W, R>(simd, task.product.weights.tile(tile), strip);
-            store(simd, task.product, tile, 0, task.input.rows(), &result);
+            for strip in 0..rows.div_ceil(R) {
+                let view = task.input.integers::<W, R>(strip);
+                let result = integer::direct::<S, F, W, R>(simd, task.product.weights.tile(tile), view);
+                store(simd, task.product, tile, strip * R, rows, &result);
+            }
         }
     });
 }
@@ -153,10 +156,13 @@ fn direct_forms<S: Simd, F: Form>(simd: S, task: &DirectTask<'_, '_>) {
 #[inline(always)]
 fn direct_columns<S: Simd, C: Column>(simd: S, task: &DirectTask<'_, '_>) {
     by_strip!(task.input.rows(), 1, W, _R => {
-        let strip = task.input.floats::<W>(0);
+        let rows = task.input.rows();
         for tile in task.tiles.clone() {
-            let result = dense::direct::<S, C, W>(simd, task.product.weights.tile(tile).0, strip);
-            store(simd, task.product, tile, 0, task.input.rows(), &result);
+            for strip in 0..rows.div_ceil(W) {
+                let view = task.input.floats::<W>(strip);
+                let result = dense::direct::<S, C, W>(simd, task.product.weights.tile(tile).0, view);
+                store(simd, task.product, tile, strip * W, rows, &result);
+            }
         }
     });
 }
@@ -224,10 +230,7 @@ fn panel_strips<S: Simd, F: Form, const T: usize, const R: usize>(simd: S, task:
     let rows = task.input.rows();
     for strip in 0..rows.div_ceil(R) {
         let view = task.input.integers::<STRIP, R>(strip);
-        let mut offsets = std::mem::take(&mut task.panel.offsets);
-        integer::offsets::<S, F, STRIP, R>(view, &mut offsets);
-        let result = integer::panel::<S, F, T, STRIP, R>(simd, task.panel, view, &offsets);
-        task.panel.offsets = offsets;
+        let result = integer::panel::<S, F, T, STRIP, R>(simd, task.panel, view);
         for (tile, result) in (first..task.tiles.end).zip(&result) {
             store(simd, task.product, tile, strip * R, rows, result);
         }
@@ -263,6 +266,17 @@ fn store<S: Simd, const R: usize>(
 ) {
     let first = tile * TILE_ROWS;
     let width = TILE_ROWS.min(product.weights.rows() - first);
+    if width == TILE_ROWS && first_row + R <= rows {
+        let start = first_row * product.columns + first - product.first_column;
+        let out = product.out.pointer(start..start + (R - 1) * product.columns + TILE_ROWS);
+        let bias = product.bias.and_then(|bias| bias[first..first + width].as_array());
+        for (row, &value) in result.iter().enumerate() {
+            // SAFETY: the lanes lie in the range asked for; as below, nobody else has these columns.
+            let lanes = unsafe { &mut *out.add(row * product.columns).cast::<[f32; TILE_ROWS]>() };
+            store_lanes(simd, value, bias, product.accumulate, lanes);
+        }
+        return;
+    }
     for (row, &value) in (first_row..rows).zip(result) {
         let start = row * product.columns + first - product.first_column;
         // SAFETY: each tile of each product is computed by one call, and the columns of tiles do not overlap.

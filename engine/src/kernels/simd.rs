@@ -114,6 +114,35 @@ pub(crate) trait Simd: Copy + Send + Sync {
         lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
 
+    /// The largest lane of each of at most 16 rows; what stands behind them means nothing.
+    #[inline(always)]
+    fn max_lanes_of_each<const N: usize>(self, rows: [Self::Floats; N]) -> [f32; 16] {
+        let mut largest = [0.0; 16];
+        for (largest, row) in largest.iter_mut().zip(rows) {
+            *largest = self.max_lanes(row);
+        }
+        largest
+    }
+
+    /// Stores 32 values of each of some rows, which must lie between -127 and 127, as signed bytes: four of a row in one word,
+    /// the same four of all rows side by side. Returns the sums of the first and of the last 16 values; what stands behind those
+    /// of the rows, of which there are at most 16, means nothing.
+    #[inline(always)]
+    fn store_columns<const N: usize>(self, rows: &[[Self::Ints; 2]; N], out: &mut [[i32; N]; 8]) -> [[i32; 16]; 2] {
+        let mut sums = [[0; 16]; 2];
+        for (row, halves) in rows.iter().enumerate() {
+            for (half, &values) in halves.iter().enumerate() {
+                let mut bytes = [0; 16];
+                self.store_bytes(values, &mut bytes);
+                for (words, bytes) in out[half * 4..half * 4 + 4].iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    words[row] = i32::from_le_bytes(*bytes);
+                }
+                sums[half][row] = self.sum_ints(values);
+            }
+        }
+        sums
+    }
+
     /// The natural exponential, within 2 units in the last place between -87.3 and 88; clamped beyond.
     ///
     /// Splits off the power of two (Cody and Waite) and takes a polynomial of degree 7 on the rest.
