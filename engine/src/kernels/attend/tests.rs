@@ -168,9 +168,11 @@ proptest! {
         for (row, result) in together.chunks_exact(stored).enumerate() {
             let sink = query.sinks.as_ref().map(|sinks| sinks[row]);
             let expected = head.expected(&query.rows[row], query.seen[row], cap, sink);
+            // Scores have errors of some hundred thousandths of the product of the lengths of query and key.
+            let tolerance = 5e-4 + 2e-5 * dim as f64 * f64::from(sharpness) / 3.0;
             let largest = head.values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
             for (&result, &expected) in result.iter().zip(&expected) {
-                prop_assert!((f64::from(result) - expected).abs() < 2e-3 * f64::from(largest), "{} {}", result, expected);
+                prop_assert!((f64::from(result) - expected).abs() < tolerance * f64::from(largest), "{} {}", result, expected);
             }
         }
     }
