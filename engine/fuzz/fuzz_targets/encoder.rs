@@ -27,8 +27,9 @@ fn folder(sizes: Sizes, spoils: bool, input: &mut Unstructured<'_>) -> Result<Pa
     let tokenizer = if input.ratio(1, 2)? { encoders::tokenizer_json() } else { String::new() };
     edits::edit(&mut parts, input)?;
     let mut tensors = encoders::safetensors(&parts, input)?;
-    let mut files = [serde_json::Value::Object(config).to_string(), encoders::vocabulary(), tokenizer, pooling, longest]
-        .map(String::into_bytes);
+    let mut files =
+        [serde_json::Value::Object(config).to_string(), encoders::vocabulary(), tokenizer, pooling, longest]
+            .map(String::into_bytes);
     if spoils {
         let which = input.choose_index(files.len() + 1)?;
         match files.get_mut(which) {
@@ -36,8 +37,7 @@ fn folder(sizes: Sizes, spoils: bool, input: &mut Unstructured<'_>) -> Result<Pa
             None => tensors = edits::spoil(tensors, input)?,
         }
     }
-    let names =
-        ["config.json", "vocab.txt", "tokenizer.json", "1_Pooling/config.json", "sentence_bert_config.json"];
+    let names = ["config.json", "vocab.txt", "tokenizer.json", "1_Pooling/config.json", "sentence_bert_config.json"];
     for (name, bytes) in names.iter().zip(files) {
         let path = folder.join(name);
         if bytes.is_empty() { drop(std::fs::remove_file(path)) } else { write(path, bytes) }

@@ -52,8 +52,29 @@ const SETTINGS: [&str; 40] = [
 ];
 /// Texts that settings have, and one that none has.
 const TEXTS: [&str; 24] = [
-    "llama", "qwen2", "qwen3", "qwen3moe", "mistral3", "gemma2", "gemma3", "phi3", "granite", "smollm3", "gpt-oss",
-    "bert", "nomic-bert", "modern-bert", "none", "linear", "yarn", "longrope", "gpt2", "t5", "gelu", "adapter", "lora",
+    "llama",
+    "qwen2",
+    "qwen3",
+    "qwen3moe",
+    "mistral3",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "granite",
+    "smollm3",
+    "gpt-oss",
+    "bert",
+    "nomic-bert",
+    "modern-bert",
+    "none",
+    "linear",
+    "yarn",
+    "longrope",
+    "gpt2",
+    "t5",
+    "gelu",
+    "adapter",
+    "lora",
     "{% for m in messages %}{{ m.content }}{% endfor %}",
 ];
 /// Numbers at which something changes or breaks.
@@ -80,8 +101,20 @@ const NUMBERS: [u64; 20] = [
     u64::MAX,
 ];
 const FLOATS: [f32; 14] = [
-    0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, 1e30, f32::MAX, f32::MIN_POSITIVE, 1e-45, f32::INFINITY, f32::NEG_INFINITY,
-    f32::NAN, 4.0,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    1e-30,
+    1e30,
+    f32::MAX,
+    f32::MIN_POSITIVE,
+    1e-45,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::NAN,
+    4.0,
 ];
 
 fn number(input: &mut Unstructured<'_>) -> Result<u64> {
@@ -139,7 +172,8 @@ fn edit_keys(parts: &mut Parts, input: &mut Unstructured<'_>) -> Result<()> {
         3 => drop(parts.keys.remove(at)),
         4 | 5 => {
             let architecture = parts.keys.iter().find(|key| key.name == "general.architecture");
-            let architecture = architecture.map_or("llama".into(), |key| String::from_utf8_lossy(&key.value[8..]).into_owned());
+            let architecture =
+                architecture.map_or("llama".into(), |key| String::from_utf8_lossy(&key.value[8..]).into_owned());
             let name = format!("{architecture}.{}", input.choose(&SETTINGS)?);
             let (kind, value) = value(input)?;
             parts.keys.retain(|key| key.name != name);

@@ -10,8 +10,7 @@ pub const FAMILIES: [(&str, &str); 4] =
     [("bert", "bert"), ("xlm-roberta", "bert"), ("nomic_bert", "nomic-bert"), ("modernbert", "modern-bert")];
 
 /// Pieces of the vocabulary.
-const PIECES: [&str; 12] =
-    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##a", "b", "##b", "ab", "##ab", "word", "##s"];
+const PIECES: [&str; 12] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##a", "b", "##b", "ab", "##ab", "word", "##s"];
 
 /// The sizes of an encoder.
 #[derive(Clone, Copy, Debug)]
@@ -192,7 +191,8 @@ pub fn vocabulary() -> String {
 
 /// A `tokenizer.json` with the same pieces.
 pub fn tokenizer_json() -> String {
-    let vocabulary: Map<String, Value> = PIECES.iter().zip(0..).map(|(piece, id)| ((*piece).into(), json!(id))).collect();
+    let vocabulary: Map<String, Value> =
+        PIECES.iter().zip(0..).map(|(piece, id)| ((*piece).into(), json!(id))).collect();
     json!({"normalizer": {"type": "BertNormalizer", "lowercase": true},
         "model": {"type": "WordPiece", "vocab": vocabulary, "unk_token": "[UNK]"}})
     .to_string()
@@ -201,9 +201,20 @@ pub fn tokenizer_json() -> String {
 /// Changes settings of a `config.json` as the input says.
 pub fn edit_config(config: &mut Map<String, Value>, input: &mut Unstructured<'_>) -> Result<()> {
     const MORE: [&str; 14] = [
-        "max_trained_positions", "position_embedding_type", "pad_token_id", "rotary_emb_base", "rotary_emb_fraction",
-        "rotary_emb_interleaved", "prenorm", "global_rope_theta", "local_rope_theta", "local_attention",
-        "global_attn_every_n_layers", "type_vocab_size", "norm_eps", "_name_or_path",
+        "max_trained_positions",
+        "position_embedding_type",
+        "pad_token_id",
+        "rotary_emb_base",
+        "rotary_emb_fraction",
+        "rotary_emb_interleaved",
+        "prenorm",
+        "global_rope_theta",
+        "local_rope_theta",
+        "local_attention",
+        "global_attn_every_n_layers",
+        "type_vocab_size",
+        "norm_eps",
+        "_name_or_path",
     ];
     const NUMBERS: [u64; 12] =
         [0, 1, 2, 3, 16, 64, 65_535, 65_536, 1 << 22, u32::MAX as u64, i64::MAX as u64, u64::MAX];

@@ -161,7 +161,8 @@ pub const BYTES_MAX: u64 = 1 << 20;
 /// How many bytes a tensor takes; none where its type is not known or the number is beyond `most`.
 pub fn bytes_of(dims: &[u64], kind: u32, most: u64) -> Option<usize> {
     let kind = cloister_engine::quant::WeightType::from_ggml(kind)?;
-    let values = dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim).filter(|&values| values <= most))?;
+    let values =
+        dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim).filter(|&values| values <= most))?;
     let bytes = values / kind.block_values() as u64 * kind.block_bytes() as u64;
     (bytes <= most).then_some(bytes as usize)
 }
