@@ -1,16 +1,21 @@
 """Speed of Cloister's engine beside llama.cpp's, run by run in turns.
 
-    python bench/peer_speed.py --model FILE.gguf... [--runs 7] [--only NAME...]
+    python bench/peer_speed.py --model FILE.gguf... [--runs 7] [--only NAME...] [--cache f16] [--embedder FOLDER]
 
 Needs `llama-cpp-python`, built on this machine (CMAKE_ARGS="-DGGML_NATIVE=ON"), and a built `cloister`. For each figure the
 peer runs with each of its settings (weights repacked or not, flash attention on or off; keys and values as half floats), and
 the best of their medians counts. One row a figure: medians of both sides, their ratio, and the share of the machine's
 ceiling (8-bit products or memory reads, measured before the rounds) that ours reaches.
+
+With `--cache q8` both sides keep keys and values in 8 bits; llama.cpp can do that with flash attention alone. With `--embedder`
+the figures that write are measured for ours alone: by itself and, in turns, while `cloister bench embed` embeds texts with
+that model on as many threads; a row says which share of its speed writing keeps.
 """
 
 import argparse
 import ctypes
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -26,12 +31,14 @@ FIGURES = {
     "decode 32 by 8": {"size": 32, "batch": 8},
 }
 SETTINGS = [(repack, flash) for repack in (True, False) for flash in (True, False)]
+# Settings of the peer and bits of ours for each way of keeping keys and values.
+CACHES = {"f16": (SETTINGS, 16), "q8": ([(True, True), (False, True)], 8)}
 
 
 class Peer:
     """llama.cpp with one setting and room for `sequences` sequences of `context` tokens together."""
 
-    def __init__(self, path, context, sequences, threads, repack, flash):
+    def __init__(self, path, context, sequences, threads, cache, repack, flash):
         from llama_cpp import llama_cpp as lib
 
         self.lib = lib
@@ -42,6 +49,8 @@ class Peer:
         settings.n_ctx, settings.n_batch, settings.n_ubatch = context, 512, 512
         settings.n_seq_max, settings.kv_unified = sequences, True
         settings.n_threads = settings.n_threads_batch = threads
+        if cache == "q8":
+            settings.type_k = settings.type_v = lib.GGML_TYPE_Q8_0
         settings.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.context = lib.llama_init_from_model(self.model, settings)
         if not self.model or not self.context:
@@ -97,12 +106,14 @@ class Peer:
 class Ours:
     """`cloister bench turns`."""
 
-    def __init__(self, program, model, threads):
+    def __init__(self, program, model, threads, cache):
         call = [program, "bench", "turns", "--model", str(model), "--threads", str(threads)]
+        # A program that keeps them in 16 bits alone need not know the word.
+        self.more = {} if cache == "f16" else {"kv_bits": CACHES[cache][1]}
         self.child = subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def rate(self, name, **figure):
-        self.child.stdin.write(json.dumps({"id": name, **figure}) + "\n")
+        self.child.stdin.write(json.dumps({"id": name, **figure, **self.more}) + "\n")
         self.child.stdin.flush()
         line = self.child.stdout.readline()
         if not line:
@@ -147,9 +158,10 @@ def measure(args, model, name, figure):
     """One figure: a round warms all up, then rounds in turns."""
     products, memory = ceilings(args.program, args.threads)
     context = figure.get("depth", 0) + figure["size"] * figure.get("batch", 1) + 64
-    peers = {setting: Peer(model, context, figure.get("batch", 1), args.threads, *setting) for setting in SETTINGS}
-    ours = Ours(args.program, model, args.threads)
-    rates, warm = {setting: [] for setting in SETTINGS} | {"ours": []}, {}
+    settings = CACHES[args.cache][0]
+    peers = {setting: Peer(model, context, figure.get("batch", 1), args.threads, args.cache, *setting) for setting in settings}
+    ours = Ours(args.program, model, args.threads, args.cache)
+    rates, warm = {setting: [] for setting in settings} | {"ours": []}, {}
     for turn in range(args.runs + 1):
         for setting, peer in peers.items():
             found = peer.rate(**figure)
@@ -163,16 +175,68 @@ def measure(args, model, name, figure):
         side.close()
     medians = {who: statistics.median(found or [warm[who]]) for who, found in rates.items()}
     best = max(peers, key=medians.get)
-    row = {"what": name, "model": model.name, "threads": args.threads, "runs": args.runs, "ours": round(medians["ours"], 1),
+    row = {"what": name, "model": model.name, "threads": args.threads, "cache": args.cache, "runs": args.runs, "ours": round(medians["ours"], 1),
            "peer": round(medians[best], 1), "ratio": round(medians["ours"] / medians[best], 3),
            "peer_setting": f"{'repacked' if best[0] else 'plain'}, flash attention {'on' if best[1] else 'off'}",
-           "peer_all": [round(medians[setting], 1) for setting in SETTINGS],
+           "peer_all": [round(medians[setting], 1) for setting in settings],
            "ours_range": [round(min(rates["ours"]), 1), round(max(rates["ours"]), 1)]}
     per_token, weight_bytes = costs(model)
     if "batch" in figure:
         row["share_of_memory"] = round(medians["ours"] / figure["batch"] * weight_bytes / memory, 3)
     else:
         row["share_of_products"] = round(medians["ours"] * per_token / products, 3)
+    print(json.dumps(row), flush=True)
+    return row
+
+
+class Embedding:
+    """`cloister bench embed` over and over, for as long as the block lasts."""
+
+    # Texts are embedded in rounds; one that is cut short at the end of the block counts for nothing.
+    ROUNDS = 1_000_000
+
+    def __init__(self, args):
+        self.call = [args.program, "bench", "embed", "--model", str(args.embedder), "--threads", str(args.threads), "--runs", str(self.ROUNDS)]
+
+    def __enter__(self):
+        self.child = subprocess.Popen(self.call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = 0.0
+        # Loading is over once the program has used a second of processor time.
+        while before < 1.0:
+            if self.child.poll() is not None:
+                sys.exit(f"{' '.join(self.call)} ended with {self.child.returncode}")
+            time.sleep(0.05)
+            before = self.used()
+        return self
+
+    def used(self):
+        """Processor time in seconds."""
+        fields = pathlib.Path(f"/proc/{self.child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __exit__(self, *_):
+        self.child.kill()
+        self.child.wait()
+
+
+def measure_beside(args, model, name, figure):
+    """Writing alone and writing beside embedding, in turns."""
+    ours = Ours(args.program, model, args.threads, args.cache)
+    alone, beside, shares = [], [], []
+    for turn in range(args.runs + 1):
+        found = ours.rate(name, **figure)
+        with Embedding(args) as embedding:
+            before, begun = embedding.used(), time.perf_counter()
+            slowed = ours.rate(name, **figure)
+            share = (embedding.used() - before) / (time.perf_counter() - begun)
+        if turn:
+            alone, beside, shares = [*alone, found], [*beside, slowed], [*shares, share]
+    ours.close()
+    row = {"what": f"{name} beside embedding", "model": model.name, "threads": args.threads, "cache": args.cache, "runs": args.runs,
+           "alone": round(statistics.median(alone), 1), "beside": round(statistics.median(beside), 1),
+           "kept": round(statistics.median(b / a for a, b in zip(alone, beside)), 3),
+           "beside_range": [round(min(beside), 1), round(max(beside), 1)],
+           "cores_of_the_embedder": round(statistics.median(shares), 2)}
     print(json.dumps(row), flush=True)
     return row
 
@@ -184,6 +248,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--only", nargs="*", choices=FIGURES, default=list(FIGURES), help="figures to measure")
+    parser.add_argument("--cache", choices=CACHES, default="f16", help="how both sides keep keys and values")
+    parser.add_argument("--embedder", type=pathlib.Path, help="measure writing beside this embedder instead")
     args = parser.parse_args()
     from llama_cpp import llama_cpp as lib
 
@@ -194,7 +260,10 @@ def main():
     print(json.dumps({"peer": f"llama-cpp-python {llama_cpp.__version__}", "features": lib.llama_print_system_info().decode()}))
     for model in args.model:
         for name in args.only:
-            measure(args, model, name, FIGURES[name])
+            if not args.embedder:
+                measure(args, model, name, FIGURES[name])
+            elif "batch" in FIGURES[name]:
+                measure_beside(args, model, name, FIGURES[name])
 
 
 if __name__ == "__main__":

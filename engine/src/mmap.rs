@@ -29,6 +29,10 @@ impl FileBytes {
         if meta.len() == 0 {
             return Ok(Self::Held(Vec::new()));
         }
+        if cfg!(miri) {
+            // Miri cannot map files.
+            return std::fs::read(path).map(Self::Held).map_err(|cause| EngineError::io("read", path, cause));
+        }
         // SAFETY: the map is private and read-only, and the file is a regular one (checked above). No value is ever
         // read from it as anything but bytes that any content is valid for, so a change by another process can alter
         // numbers and nothing else.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::thread::{JoinHandle, Thread};
 
 /// Rounds of the spin loop before a waiting thread gives its core back.
-const SPIN_ROUNDS: u32 = 10_000;
+const SPIN_ROUNDS: u32 = if cfg!(miri) { 10 } else { 10_000 };
 
 /// More threads than this are never started.
 pub const THREADS_MAX: usize = 256;

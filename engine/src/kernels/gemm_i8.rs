@@ -197,6 +197,8 @@ impl Inputs {
         self.words.resize(strips * (split.pairs() + split.quads()), [0; ROWS]);
         self.strips.resize(strips, StripScales::default());
         self.row.resize(split.depth.next_multiple_of(LANES), 0.0);
+        // Places beyond the fine inputs take part in the search for the largest.
+        self.fine.clear();
         self.fine.resize(2 * split.pairs(), 0.0);
         kernels.run(Round { values, stride, split, inputs: self });
     }
@@ -526,6 +528,22 @@ mod tests {
             }
             let last = multiply(Kernels::detect(), &linear, &left[(rows - 1) * depth..]);
             prop_assert_eq!(&last[..], &seen[(rows - 1) * linear.stride()..]);
+        }
+    }
+
+    #[test]
+    fn what_the_buffers_held_before_changes_nothing() {
+        let (wide, narrow) = (Split::new(40, (0..40).collect()), Split::new(7, (0..7).collect()));
+        let large: Vec<f32> = values(80, 1).iter().map(|value| 100.0 * value).collect();
+        let rows = values(14, 3);
+        let (_, _, linear) = layer(5, &narrow, 1);
+        for kernels in Kernels::available() {
+            let mut inputs = Inputs::default();
+            inputs.fill(kernels, &large, 40, &wide);
+            inputs.fill(kernels, &rows, 7, &narrow);
+            let mut out = vec![f32::NAN; inputs.rows() * linear.stride()];
+            kernels.run(Multiply { inputs: &inputs, linear: &linear, out: &mut out, finish: Plain });
+            assert_eq!(out, multiply(kernels, &linear, &rows), "{}", kernels.name());
         }
     }
 

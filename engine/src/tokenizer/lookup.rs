@@ -24,7 +24,7 @@ fn hash(word: &[u8], seed: u64) -> u64 {
 }
 
 fn mix(value: u64) -> u64 {
-    let product = u128::from(value) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+    let product = u128::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     (product >> 64) as u64 ^ product as u64
 }
 

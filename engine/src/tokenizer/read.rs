@@ -103,7 +103,7 @@ fn read_unigram(file: &GgufFile) -> Result<Tokenizer, EngineError> {
     let scores = read_scores(file, &vocabulary)?;
     let unknown = special_id(file, "unknown_token_id", &vocabulary)?.unwrap_or(2);
     if unknown as usize >= vocabulary.len() {
-        return Err(file.damaged("no unknown token".to_owned()));
+        return Err(file.damaged("tokenizer.ggml.unknown_token_id is missing"));
     }
     let flag = |name: &str| Ok::<_, EngineError>(file.flag(&format!("tokenizer.ggml.{name}"))?.unwrap_or(false));
     let spaces =
@@ -141,9 +141,11 @@ fn unmarked(text: &[u8]) -> Vec<u8> {
 }
 
 fn read_scores(file: &GgufFile, vocabulary: &Vocabulary) -> Result<Vec<f32>, EngineError> {
-    let scores = file.f32_list("tokenizer.ggml.scores")?.unwrap_or_else(|| vec![0.0; vocabulary.len()]);
+    let key = "tokenizer.ggml.scores";
+    let scores = file.f32_list(key)?.unwrap_or_else(|| vec![0.0; vocabulary.len()]);
     if scores.len() != vocabulary.len() || scores.iter().any(|score| score.is_nan()) {
-        return Err(file.damaged(format!("{} tokens but {} usable scores", vocabulary.len(), scores.len())));
+        let what = format!("{key} holds {} usable values for {} tokens", scores.len(), vocabulary.len());
+        return Err(file.damaged(what));
     }
     Ok(scores)
 }

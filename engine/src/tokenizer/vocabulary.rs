@@ -67,19 +67,21 @@ impl Vocabulary {
         let key = "tokenizer.ggml.tokens";
         let tokens = file.strings(key)?.ok_or_else(|| file.damaged(format!("{key} is missing")))?;
         if tokens.is_empty() || tokens.len() > TOKENS_MAX {
-            return Err(file.damaged(format!("{} tokens; 1 to {TOKENS_MAX} are allowed", tokens.len())));
+            return Err(file.damaged(format!("{key} holds {} tokens; 1 to {TOKENS_MAX} are allowed", tokens.len())));
         }
-        let mut kinds: Vec<Kind> = match file.unsigned_list("tokenizer.ggml.token_type")? {
+        let kinds_key = "tokenizer.ggml.token_type";
+        let mut kinds: Vec<Kind> = match file.unsigned_list(kinds_key)? {
             Some(list) => list.into_iter().map(Kind::from_id).collect(),
             None => vec![Kind::Normal; tokens.len()],
         };
         if kinds.len() != tokens.len() {
-            return Err(file.damaged(format!("{} tokens but {} token types", tokens.len(), kinds.len())));
+            return Err(file.damaged(format!("{kinds_key} holds {} values for {} tokens", kinds.len(), tokens.len())));
         }
         let mut vocabulary = Self { texts: Arena::default(), bytes: Arena::default(), kinds: Vec::new() };
-        for (text, kind) in tokens.iter().zip(&mut kinds) {
+        for (id, (text, kind)) in tokens.iter().zip(&mut kinds).enumerate() {
             if text.len() > TOKEN_BYTES_MAX {
-                return Err(file.damaged(format!("a token of {} bytes", text.len())));
+                let what = format!("{key} holds token {id} of {} bytes; {TOKEN_BYTES_MAX} are allowed", text.len());
+                return Err(file.damaged(what));
             }
             if *kind != Kind::Control && always_control(text) {
                 *kind = Kind::Control;

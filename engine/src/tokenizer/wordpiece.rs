@@ -130,7 +130,7 @@ impl WordPiece {
         let named = |name: &str, other: TokenId| {
             let id = special_id(file, name, vocabulary)?.unwrap_or(other);
             if id as usize >= vocabulary.len() {
-                return Err(file.damaged(format!("{name} is missing")));
+                return Err(file.damaged(format!("tokenizer.ggml.{name} is missing, or outside the vocabulary")));
             }
             Ok(id)
         };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 fn each_item_is_done_once() {
     for threads in [1, 2, 3, 8] {
         let pool = Pool::new(threads);
-        for count in [0, 1, 2, 7, 1000] {
+        for count in [0, 1, 2, 7, if cfg!(miri) { 40 } else { 1000 }] {
             let done: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
             pool.run(count, &|index| {
                 done[index].fetch_add(1, Ordering::Relaxed);
@@ -30,12 +30,13 @@ fn chunks_cover_the_slice() {
 fn many_short_jobs_follow_one_another() {
     let pool = Pool::new(4);
     let total = AtomicUsize::new(0);
-    for _ in 0..20_000 {
+    let jobs = if cfg!(miri) { 30 } else { 20_000 };
+    for _ in 0..jobs {
         pool.run(4, &|index| {
             total.fetch_add(index, Ordering::Relaxed);
         });
     }
-    assert_eq!(total.into_inner(), 20_000 * 6);
+    assert_eq!(total.into_inner(), jobs * 6);
 }
 
 #[test]
@@ -56,10 +57,11 @@ fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
 fn calls_from_tasks_and_from_other_threads_do_their_work_alone() {
     let pool = Pool::new(2);
     let done = AtomicUsize::new(0);
+    let calls = if cfg!(miri) { 5 } else { 200 };
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                for _ in 0..200 {
+                for _ in 0..calls {
                     pool.run(3, &|_| {
                         pool.run(2, &|_| {
                             done.fetch_add(1, Ordering::Relaxed);
@@ -69,5 +71,5 @@ fn calls_from_tasks_and_from_other_threads_do_their_work_alone() {
             });
         }
     });
-    assert_eq!(done.into_inner(), 4 * 200 * 3 * 2);
+    assert_eq!(done.into_inner(), 4 * calls * 3 * 2);
 }
