@@ -13,6 +13,7 @@ mod gguf_writer;
 mod kernels;
 mod model;
 mod models_at_hand;
+mod packed;
 mod pool;
 mod quant;
 mod reference;
