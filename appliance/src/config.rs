@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cloister_engine::KeepPacked;
 use cloister_ingest::ReadLimits;
 use time::OffsetDateTime;
 
@@ -26,7 +27,7 @@ pub const DISK_RESERVE_BYTES_DEFAULT: u64 = 512 << 20;
 pub struct Config {
     /// The data directory: store, audit log, installation key, one folder each.
     pub data_dir: PathBuf,
-    /// The models directory, one folder a model; read only.
+    /// The models directory, one folder a model. Nothing is written there but a model's packed weights.
     pub models_dir: PathBuf,
     /// The program that is started as reader child (`EXECUTABLE reader`).
     pub executable: PathBuf,
@@ -73,6 +74,11 @@ impl Config {
             random,
             boot_id: String::new(),
         }
+    }
+
+    /// Where packed weights are kept: beside the model, and in the data directory where that cannot be written.
+    pub fn keep_packed(&self) -> KeepPacked {
+        KeepPacked::BesideModelOr(self.data_dir.join("packed"))
     }
 
     /// The id or path of the answering model in force.

@@ -119,7 +119,7 @@ fn score(options: &Options) -> Result<(), Failure> {
     };
     let longest = lines.iter().map(|line| tokens(line).len()).max().unwrap_or(1);
     let load =
-        LoadOptions { threads: options.threads, context_tokens: longest.max(256) as u32, memory_available_bytes: None };
+        LoadOptions { threads: options.threads, context_tokens: longest.max(256) as u32, ..LoadOptions::default() };
     let model = Generator::load(&options.model, &load)?;
     let mut out = std::io::stdout().lock();
     for (number, line) in lines.iter().enumerate() {
@@ -166,7 +166,7 @@ fn logits_of(
 }
 
 fn prefill(options: &Options) -> Result<(), Failure> {
-    let load = LoadOptions { threads: options.threads, context_tokens: 1024, memory_available_bytes: None };
+    let load = LoadOptions { threads: options.threads, context_tokens: 1024, ..LoadOptions::default() };
     let model = Generator::load(&options.model, &load)?;
     let found = cloister_engine::bench::prefill(&model, 512, 0, 5)?;
     writeln!(std::io::stdout().lock(), "{:?}", found.per_second)?;

@@ -73,7 +73,13 @@ pub struct MemoryNeed {
 impl MemoryNeed {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.weights_bytes.saturating_add(self.kv_bytes).saturating_add(self.work_bytes)
+        self.weights_bytes.saturating_add(self.mapped_total())
+    }
+
+    /// What a decoder cannot do without when its weights are mapped from a file and the system drops them as it needs memory.
+    /// It runs at the disk's speed then.
+    pub fn mapped_total(&self) -> u64 {
+        self.kv_bytes.saturating_add(self.work_bytes)
     }
 }
 

@@ -8,7 +8,8 @@ use crate::catalogue::ModelInfo;
 use crate::gguf::GgufFile;
 use crate::kernels::Kernels;
 use crate::kv::KvForm;
-use crate::models::{self, Decoder, Pass, Segment, Workspace};
+use crate::models::{Decoder, Pass, Segment, Workspace};
+use crate::packed::{self, Holding, KeepPacked, Loaded, PackedWeights};
 use crate::pool::Pool;
 use crate::turn::Turn;
 use crate::{Adapter, CancelFlag, ChatMessage, ChatTemplate, EngineError, Operation, Sequence, TokenId, Tokenizer};
@@ -23,8 +24,20 @@ pub struct LoadOptions {
     pub threads: usize,
     /// Longest sequence in tokens; cut to what the model was trained for.
     pub context_tokens: u32,
-    /// When given, a model that needs more is refused before anything is loaded.
+    /// Memory for weights, keys and values, and working space; as much as it takes when nothing is given.
+    ///
+    /// A model that needs more is short of memory. Its weights are then mapped from their packed file and nothing else, so that
+    /// the system may drop and read them again as it sees fit; where no file can be had, or what must be in memory is too much
+    /// by itself, the model is refused before anything is loaded.
     pub memory_available_bytes: Option<u64>,
+    /// Where packed weights are kept from one start to the next.
+    pub keep_packed: KeepPacked,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { threads: 1, context_tokens: 4096, memory_available_bytes: None, keep_packed: KeepPacked::default() }
+    }
 }
 
 /// A loaded decoder. Runs one forward pass at a time; callers take turns in the order of asking.
@@ -33,7 +46,7 @@ pub struct Generator {
     info: ModelInfo,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
-    model: Decoder,
+    loaded: Loaded,
     context_tokens: usize,
     kernels: Kernels,
     pool: Pool,
@@ -43,34 +56,46 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Loads a GGUF decoder. The weights are packed into memory of their own, so that the file may go afterwards.
+    /// Loads a GGUF decoder. Its weights are packed into a file of their own, or found there, and that is mapped (see
+    /// [`packed`](crate::packed)); the model's file may go afterwards.
     ///
     /// # Errors
-    /// [`EngineError::DoesNotFit`] before anything is loaded; else what is wrong with the file or not supported.
+    /// [`EngineError::DoesNotFit`] before anything is loaded; else what is wrong with the file or not supported, or that it
+    /// changed while it was read.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, EngineError> {
         Self::load_with(path, options, Kernels::detect())
     }
 
     /// As [`Generator::load`], with a given set of kernels.
     pub fn load_with(path: &Path, options: &LoadOptions, kernels: Kernels) -> Result<Self, EngineError> {
-        let info = ModelInfo::inspect(path)?;
-        let context_tokens = options.context_tokens.clamp(1, info.context_length.max(1));
-        if let Some(available_bytes) = options.memory_available_bytes {
-            let needed_bytes = info.memory(context_tokens).total();
-            if needed_bytes > available_bytes {
-                return Err(EngineError::DoesNotFit { needed_bytes, available_bytes, context_tokens });
-            }
-        }
         let file = GgufFile::open(path)?;
+        let info = ModelInfo::from_gguf(&file)?;
+        let context_tokens = options.context_tokens.clamp(1, info.context_length.max(1));
+        let need = info.memory(context_tokens);
+        let available_bytes = options.memory_available_bytes.unwrap_or(u64::MAX);
+        let does_not_fit = || EngineError::DoesNotFit { needed_bytes: need.total(), available_bytes, context_tokens };
+        if need.mapped_total() > available_bytes {
+            return Err(does_not_fit());
+        }
         let pool = Pool::new(options.threads);
-        let model = models::load(&file, &pool, context_tokens as usize)?;
+        let holding = Holding {
+            keep: &options.keep_packed,
+            packed_bytes: info.packed_bytes,
+            fits_memory: need.total() <= available_bytes,
+        };
+        let loaded = packed::load((&file, path), &holding, &pool, context_tokens as usize);
+        // Whatever was made of a file that changed meanwhile, an error or a model, is not what to tell of.
+        file.check()?;
+        let loaded = loaded?.ok_or_else(does_not_fit)?;
         let tokenizer = Tokenizer::from_gguf(&file)?;
+        let template = ChatTemplate::from_gguf(&file)?;
+        file.check()?;
         Ok(Self {
             info,
             tokenizer,
-            template: ChatTemplate::from_gguf(&file)?,
-            context_tokens: (context_tokens as usize).min(model.sizes().context),
-            model,
+            template,
+            context_tokens: (context_tokens as usize).min(loaded.decoder.sizes().context),
+            loaded,
             kernels,
             pool,
             workspace: Turn::default(),
@@ -81,6 +106,20 @@ impl Generator {
     /// What the file is.
     pub fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    /// Where the weights are and how they came there.
+    pub fn packed_weights(&self) -> &PackedWeights {
+        &self.loaded.weights
+    }
+
+    /// Fails when the file that the weights are mapped from was changed or cut short: the model must be loaded anew, and every
+    /// forward pass fails until then.
+    ///
+    /// # Errors
+    /// [`EngineError::Damaged`], as the forward passes give it.
+    pub fn check_weights(&self) -> Result<(), EngineError> {
+        self.loaded.check()
     }
 
     /// The model's tokenizer.
@@ -100,7 +139,7 @@ impl Generator {
 
     /// Number of logits, which may be larger than the tokenizer's vocabulary.
     pub fn vocabulary(&self) -> usize {
-        self.model.sizes().vocabulary
+        self.loaded.decoder.sizes().vocabulary
     }
 
     /// Threads that work on a forward pass.
@@ -132,7 +171,7 @@ impl Generator {
 
     /// An empty sequence for this model.
     pub fn sequence(&self) -> Sequence {
-        Sequence::new(self.model.kv_shape(KvForm::Bits16), None)
+        Sequence::new(self.loaded.decoder.kv_shape(KvForm::Bits16), None)
     }
 
     /// An empty sequence whose keys and values are kept in a given form.
@@ -140,11 +179,11 @@ impl Generator {
     /// # Errors
     /// [`EngineError::Unsupported`] for [`KvForm::Bits8`] with architectures whose loss of accuracy was not measured.
     pub fn sequence_in(&self, form: KvForm) -> Result<Sequence, EngineError> {
-        if form == KvForm::Bits8 && !self.model.may_narrow() {
+        if form == KvForm::Bits8 && !self.loaded.decoder.may_narrow() {
             let what = format!("keys and values in 8 bits with {}", self.info.architecture);
             return Err(EngineError::unsupported("cache", what));
         }
-        Ok(Sequence::new(self.model.kv_shape(form), None))
+        Ok(Sequence::new(self.loaded.decoder.kv_shape(form), None))
     }
 
     /// An empty sequence for which an adapter changes the model. Sequences with different adapters and without one may share
@@ -156,7 +195,7 @@ impl Generator {
         if !adapter.belongs_to(&self.mark) {
             return Err(EngineError::InvalidInput("the adapter was loaded for another model".to_owned()));
         }
-        Ok(Sequence::new(self.model.kv_shape(KvForm::Bits16), Some(Arc::clone(adapter))))
+        Ok(Sequence::new(self.loaded.decoder.kv_shape(KvForm::Bits16), Some(Arc::clone(adapter))))
     }
 
     /// Loads a low-rank adapter (GGUF, `adapter.type = lora`) for this model; `strength` multiplies what it adds, 1 is as the
@@ -169,7 +208,8 @@ impl Generator {
             return Err(EngineError::InvalidInput(format!("an adapter's strength of {strength}")));
         }
         let file = GgufFile::open(path)?;
-        let adapter = Adapter::load(&file, &self.model, Arc::clone(&self.mark), strength, &self.pool)?;
+        let adapter = Adapter::load(&file, &self.loaded.decoder, Arc::clone(&self.mark), strength, &self.pool)?;
+        file.check()?;
         Ok(Arc::new(adapter))
     }
 
@@ -269,9 +309,9 @@ impl Generator {
 
     /// Checks that the tokens are the model's and that there is room for them.
     fn admit(&self, sequence: &Sequence, tokens: &[TokenId]) -> Result<(), EngineError> {
-        let sizes = self.model.sizes();
+        let sizes = self.loaded.decoder.sizes();
         let shape = sequence.cache.shape();
-        if shape != self.model.kv_shape(shape.form) {
+        if shape != self.loaded.decoder.kv_shape(shape.form) {
             return Err(EngineError::InvalidInput("the sequence belongs to another model".to_owned()));
         }
         if sequence.adapter.as_ref().is_some_and(|adapter| !adapter.belongs_to(&self.mark)) {
@@ -341,8 +381,9 @@ impl Generator {
             .collect();
         let mut pass =
             Pass { pool: &self.pool, kernels: self.kernels, cancel, segments: &mut segments, work: &mut work };
-        self.model.forward(&mut pass)?;
-        after(&self.model, &mut pass);
+        self.loaded.decoder.forward(&mut pass)?;
+        after(&self.loaded.decoder, &mut pass);
+        self.loaded.check()?;
         for step in steps {
             step.sequence.tokens.extend_from_slice(step.tokens);
         }

@@ -10,7 +10,7 @@
 //! ```no_run
 //! use cloister_engine::{CancelFlag, ChatMessage, Generator, GenerateOptions, LoadOptions};
 //! # fn main() -> Result<(), cloister_engine::EngineError> {
-//! let options = LoadOptions { threads: 2, context_tokens: 2048, memory_available_bytes: None };
+//! let options = LoadOptions { threads: 2, context_tokens: 2048, ..LoadOptions::default() };
 //! let model = Generator::load("model.gguf".as_ref(), &options)?;
 //! let prompt = model.encode_chat(&[ChatMessage::new("user", "What is a cloister?")], true)?;
 //! let mut sequence = model.sequence();
@@ -38,6 +38,7 @@ pub mod kernels;
 mod kv;
 mod mmap;
 mod models;
+pub mod packed;
 mod perplexity;
 pub mod pool;
 pub mod quant;
@@ -58,6 +59,7 @@ pub use generate::{Finish, GenerateOptions, Generation, TokenEvent, TokenMask};
 pub use generator::{Generator, LoadOptions};
 pub use kv::KvForm;
 pub use models::Adapter;
+pub use packed::{KeepPacked, PackedWeights};
 pub use perplexity::Perplexity;
 pub use sample::Sampling;
 pub use sequence::Sequence;

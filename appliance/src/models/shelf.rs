@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cloister_airgap::models::{ModelStore, Role};
-use cloister_engine::{Encoder, Generator, LoadOptions, ModelInfo, ModelRole, fit};
+use cloister_engine::{Encoder, Generator, KeepPacked, LoadOptions, ModelInfo, ModelRole, PackedWeights};
 use cloister_index::EmbedderId;
 
 use super::hashes::Hashes;
@@ -45,6 +45,7 @@ pub(crate) struct Shelf {
     threads: usize,
     context_tokens: u32,
     memory_available_bytes: Option<u64>,
+    keep_packed: KeepPacked,
     hashes: Hashes,
     encoder_slot: Mutex<Slot<LoadedEncoder>>,
     generator_slot: Mutex<Slot<LoadedGenerator>>,
@@ -65,6 +66,7 @@ impl Shelf {
             threads: config.threads.max(1),
             context_tokens: config.context_tokens,
             memory_available_bytes: config.memory_available_bytes,
+            keep_packed: config.keep_packed(),
             hashes: Hashes::new(config.data_dir.join("model-hashes.json")),
             encoder_slot: Mutex::new(Slot::Empty),
             generator_slot: Mutex::new(Slot::Empty),
@@ -139,10 +141,12 @@ impl Shelf {
             threads: self.threads,
             context_tokens: self.context_tokens,
             memory_available_bytes: self.memory_available_bytes,
+            keep_packed: self.keep_packed.clone(),
         };
         fill(&self.generator_slot, id, || {
             let sha256 = self.sha256(&path)?;
             let generator = Generator::load(&path, &options).map_err(|error| Error::model(id, error))?;
+            tell(generator.packed_weights());
             let spans = Spans::new(generator.tokenizer());
             Ok(LoadedGenerator { id: id.to_owned(), sha256, generator, readings: Readings::default(), spans })
         })
@@ -156,11 +160,12 @@ impl Shelf {
         }
         let Some(available_bytes) = self.memory_available_bytes else { return Ok(()) };
         let context_tokens = self.context_tokens.clamp(1, info.context_length.max(1));
-        let found = fit(&info, context_tokens, available_bytes);
-        if found.fits {
+        let need = info.memory(context_tokens);
+        // Weights that do not fit are mapped from their packed file; loading refuses them where there is none.
+        if need.mapped_total() <= available_bytes {
             return Ok(());
         }
-        let needed_bytes = found.need.total();
+        let needed_bytes = need.total();
         let error = cloister_engine::EngineError::DoesNotFit { needed_bytes, available_bytes, context_tokens };
         Err(Error::model(id, error))
     }
@@ -192,7 +197,10 @@ impl Shelf {
 
     fn ready_generator(&self, id: &str) -> Option<Arc<LoadedGenerator>> {
         match &*lock(&self.generator_slot) {
-            Slot::Ready { id: ready, loaded } if ready == id => Some(Arc::clone(loaded)),
+            // A model whose packed weights were changed under it is loaded anew.
+            Slot::Ready { id: ready, loaded } if ready == id && loaded.generator.check_weights().is_ok() => {
+                Some(Arc::clone(loaded))
+            }
             _ => None,
         }
     }
@@ -214,6 +222,15 @@ impl Shelf {
         };
         ModelStatus { id: id.to_owned(), state, detail }
     }
+}
+
+/// Puts into the log where a model's weights are.
+fn tell(weights: &PackedWeights) {
+    for note in &weights.notes {
+        tracing::warn!("packed weights: {note}");
+    }
+    let file = weights.file.as_deref().map(|file| file.display().to_string());
+    tracing::info!(packed_now = weights.packed_now, file, "weights are ready");
 }
 
 /// How the model `id` is, as far as the slot knows.

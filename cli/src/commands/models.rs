@@ -1,7 +1,7 @@
 //! `models`: the catalogue, what is here, fetching, adding.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use cloister_appliance::airgap::models::{Entry, ModelStore, PullProgress, Source, StoredModel, catalogue};
@@ -126,8 +126,12 @@ fn in_detail(model: &ModelEntry, stored: Option<&StoredModel>, store: &ModelStor
 
 fn remove(global: &Global, id: &str, ctx: &mut Context<'_>) -> Result<Outcome> {
     let store = store(global)?;
-    let origin = store.list()?.into_iter().find(|model| model.id == id).and_then(|model| model.record);
+    let found = store.list()?.into_iter().find(|model| model.id == id);
+    let packed = found.as_ref().and_then(|model| model.path.as_deref());
+    let packed = packed.map(|path| text::keep_packed(global).leavings(path)).unwrap_or_default();
+    let origin = found.and_then(|model| model.record);
     let removed = store.remove(id)?;
+    remove_packed(packed.iter().filter(|file| file.starts_with(&global.data)))?;
     let is_default = [GENERATOR_DEFAULT, EMBEDDER_DEFAULT].contains(&id);
     ctx.give(&json!({"removed": {"id": id, "folder": removed.folder, "bytes": removed.bytes}}), || {
         let kept =
@@ -139,6 +143,19 @@ fn remove(global: &Global, id: &str, ctx: &mut Context<'_>) -> Result<Outcome> {
         format!("deleted {} with all files in it ({}){kept}{warning}", removed.folder.display(), size(removed.bytes))
     })?;
     Ok(Outcome::Done)
+}
+
+/// Deletes the packed weights that a removed model has left in the data directory; those in its folder have gone with it.
+fn remove_packed<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+    for file in files {
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", file.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn size(bytes: u64) -> String {

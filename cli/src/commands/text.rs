@@ -11,8 +11,8 @@ use cloister_appliance::airgap::models::ModelStore;
 use cloister_appliance::engine::gguf::GgufFile;
 use cloister_appliance::engine::sample::greedy;
 use cloister_appliance::engine::{
-    ChatMessage, Encoder, GenerateOptions, Generation, Generator, KvForm, LoadOptions, ModelInfo, Sampling, Special,
-    TokenId, Tokenizer,
+    ChatMessage, Encoder, GenerateOptions, Generation, Generator, KeepPacked, KvForm, LoadOptions, ModelInfo, Sampling,
+    Special, TokenId, Tokenizer,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,8 +39,14 @@ pub(super) fn generator(global: &Global, model: &str, context_tokens: u32) -> Re
         threads: outside::threads(global),
         context_tokens,
         memory_available_bytes: outside::memory_available_bytes(),
+        keep_packed: keep_packed(global),
     };
     Ok(Generator::load(&path, &options)?)
+}
+
+/// Where packed weights are kept: as the appliance keeps them where there is a data directory, else beside the model alone.
+pub(super) fn keep_packed(global: &Global) -> KeepPacked {
+    if global.data.is_dir() { KeepPacked::BesideModelOr(global.data.join("packed")) } else { KeepPacked::BesideModel }
 }
 
 #[derive(Deserialize)]

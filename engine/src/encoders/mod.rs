@@ -55,12 +55,18 @@ impl Encoder {
             let tokenizer = TextTokens::folder(path)?;
             let weights = FileBytes::map(&path.join("model.safetensors"))?;
             let names = Names::of_folder(config.family);
-            Self::assemble(info, config, tokenizer, &Source::folder(&weights, &names)?, names, (threads, kernels))
+            let source = Source::folder(&weights, &names)?;
+            let encoder = Self::assemble(info, config, tokenizer, &source, names, (threads, kernels))?;
+            weights.check()?;
+            Ok(encoder)
         } else {
             let file = GgufFile::open(path)?;
             let config = EncoderConfig::from_gguf(&file)?;
             let names = Names::of_gguf(config.family);
-            Self::assemble(info, config, TextTokens::gguf(&file)?, &Source::gguf(&file), names, (threads, kernels))
+            let (tokenizer, source) = (TextTokens::gguf(&file)?, Source::gguf(&file));
+            let encoder = Self::assemble(info, config, tokenizer, &source, names, (threads, kernels))?;
+            file.check()?;
+            Ok(encoder)
         }
     }
 

@@ -7,6 +7,7 @@
 //! Format: the GGUF specification of the ggml project (version 3, little-endian form).
 
 mod cursor;
+mod identity;
 pub mod limits;
 mod parse;
 mod types;

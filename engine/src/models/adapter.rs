@@ -8,6 +8,7 @@ use super::weights::Weights;
 use crate::EngineError;
 use crate::gguf::GgufFile;
 use crate::kernels::{Activations, Kernels, Needs, Product, multiply};
+use crate::packed::Store;
 use crate::pool::Pool;
 use crate::quant::Matrix;
 
@@ -88,7 +89,7 @@ impl Adapter {
         if !alpha.is_finite() {
             return Err(file.damaged(format!("adapter.lora.alpha is {alpha}")));
         }
-        let weights = Weights::new(file, decoder.architecture(), pool, 0);
+        let weights = Weights::new(file, decoder.architecture(), (pool, &Store::Memory), 0);
         let mut pairs = HashMap::new();
         for tensor in file.tensors() {
             let Some(name) = tensor.name.strip_suffix(".lora_a") else {

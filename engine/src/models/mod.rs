@@ -36,6 +36,7 @@ pub(crate) use pass::{Pass, Segment, Workspace};
 use crate::EngineError;
 use crate::gguf::GgufFile;
 use crate::kernels::Needs;
+use crate::packed::Store;
 use crate::pool::Pool;
 use crate::quant::Matrix;
 use weights::Weights;
@@ -93,13 +94,18 @@ const ARCHITECTURES: [(&str, Loader); 11] = [
 /// # Errors
 /// [`EngineError::Unsupported`] for an architecture that is not known, and for every setting and tensor of a known one that
 /// its loader did not ask for; [`EngineError::Damaged`] for what is missing or has the wrong shape.
-pub(crate) fn load(file: &GgufFile, pool: &Pool, context_tokens: usize) -> Result<Decoder, EngineError> {
+pub(crate) fn load(
+    file: &GgufFile,
+    pool: &Pool,
+    context_tokens: usize,
+    store: &Store<'_>,
+) -> Result<Decoder, EngineError> {
     let architecture = file.require_text("general.architecture")?;
     let Some((_, load)) = ARCHITECTURES.iter().find(|(name, _)| *name == architecture) else {
         let known = ARCHITECTURES.map(|(name, _)| name).join(", ");
         return Err(EngineError::unsupported("architecture", format!("{architecture}; this program runs {known}")));
     };
-    let weights = Weights::new(file, architecture, pool, context_tokens);
+    let weights = Weights::new(file, architecture, (pool, store), context_tokens);
     let decoder = load(&weights)?;
     weights.refuse_the_rest()?;
     Ok(decoder)

@@ -10,6 +10,7 @@ use super::Sizes;
 use super::linear::{Linear, Norm};
 use crate::EngineError;
 use crate::gguf::{GgufFile, TensorView};
+use crate::packed::{Part, Store};
 use crate::pool::Pool;
 use crate::quant::{Matrix, TILE_ROWS, WeightType, dequantize};
 
@@ -30,6 +31,7 @@ pub(super) struct Weights<'a> {
     pub(super) file: &'a GgufFile,
     pub(super) architecture: &'a str,
     pool: &'a Pool,
+    store: &'a Store<'a>,
     /// Longest sequence that the model is loaded for.
     pub(super) context_tokens: usize,
     /// Keys and names of tensors that were asked for.
@@ -37,8 +39,13 @@ pub(super) struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(file: &'a GgufFile, architecture: &'a str, pool: &'a Pool, context_tokens: usize) -> Self {
-        Self { file, architecture, pool, context_tokens, seen: RefCell::default() }
+    pub(super) fn new(
+        file: &'a GgufFile,
+        architecture: &'a str,
+        (pool, store): (&'a Pool, &'a Store<'a>),
+        context_tokens: usize,
+    ) -> Self {
+        Self { file, architecture, pool, store, context_tokens, seen: RefCell::default() }
     }
 
     /// Fails when the file holds a setting of the architecture or a tensor that was not asked for.
@@ -195,7 +202,9 @@ impl<'a> Weights<'a> {
     /// A matrix of `rows` outputs by `cols` inputs.
     pub(super) fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix, EngineError> {
         let tensor = self.tensor(name, &[cols, rows])?;
-        self.pack(&tensor, rows, cols, tensor.bytes)
+        let matrix = self.pack(&tensor, 0, rows, tensor.bytes);
+        self.file.let_go(name);
+        matrix
     }
 
     /// A matrix that may be missing.
@@ -206,18 +215,29 @@ impl<'a> Weights<'a> {
     /// Consecutive rows of one tensor as matrices of their own, of the given numbers of rows.
     pub(super) fn matrices(&self, name: &str, dims: &[usize], rows: &[usize]) -> Result<Vec<Matrix>, EngineError> {
         let tensor = self.tensor(name, dims)?;
-        let mut rest = tensor.bytes;
+        let (mut rest, mut first_row) = (tensor.bytes, 0);
         let mut matrices = Vec::with_capacity(rows.len());
         for &rows in rows {
             let (bytes, after) = rest.split_at((rows * tensor.row_bytes()).min(rest.len()));
-            matrices.push(self.pack(&tensor, rows, tensor.columns(), bytes)?);
-            rest = after;
+            matrices.push(self.pack(&tensor, first_row, rows, bytes)?);
+            (rest, first_row) = (after, first_row + rows);
         }
+        self.file.let_go(name);
         Ok(matrices)
     }
 
-    fn pack(&self, tensor: &TensorView<'_>, rows: usize, cols: usize, bytes: &[u8]) -> Result<Matrix, EngineError> {
-        Matrix::pack(weight_type(tensor)?, rows, cols, bytes, self.pool)
+    /// The matrix of some rows of a tensor, whose bytes are `bytes`.
+    fn pack(
+        &self,
+        tensor: &TensorView<'_>,
+        first_row: usize,
+        rows: usize,
+        bytes: &[u8],
+    ) -> Result<Matrix, EngineError> {
+        let (kind, cols) = (weight_type(tensor)?, tensor.columns());
+        let part = Part { tensor: tensor.name, first_row, kind, rows, cols };
+        self.store
+            .matrix(&part, bytes, self.pool)
             .map_err(|cause| self.file.damaged(format!("tensor {} cannot be packed: {cause}", tensor.name)))
     }
 

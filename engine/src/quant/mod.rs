@@ -10,7 +10,7 @@ mod pack;
 
 pub use groups::{Group, group};
 pub use pack::Matrix;
-pub(crate) use pack::{TILE_ROWS, packed_bytes};
+pub(crate) use pack::{TILE_ROWS, matrix_piece_bytes, packed_bytes};
 
 /// Values in one group, the unit in which activations are quantised.
 pub const GROUP: usize = 32;

@@ -14,9 +14,13 @@
 //! column, 16 rows each. Packing loses nothing: every value comes out as it went in.
 
 use super::{GROUP, Group, SUPER, WeightType, groups};
+use crate::mmap::FileBytes;
 use crate::pool::Pool;
 use memmap2::MmapMut;
+use std::io::{Error, ErrorKind};
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows in a tile; a last tile is filled up with zero rows.
 pub(crate) const TILE_ROWS: usize = 16;
@@ -107,52 +111,121 @@ pub(crate) fn packed_bytes(kind: WeightType, rows: u64, cols: u64) -> Option<u64
     tile_bytes(kind, cols)?.checked_mul(rows.div_ceil(TILE_ROWS as u64))
 }
 
-/// A weight matrix of `rows` outputs by `cols` inputs in packed form, in memory of its own.
+/// As [`packed_bytes`], for a matrix that is to lie in memory.
+fn shape_bytes(kind: WeightType, rows: usize, cols: usize) -> std::io::Result<usize> {
+    let bytes = packed_bytes(kind, rows as u64, cols as u64).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| Error::from(ErrorKind::OutOfMemory))
+}
+
+/// What a file of packed weights has a checksum for.
+pub(crate) const PIECE_BYTES: usize = 1 << 20;
+
+/// Bytes of the pieces of a matrix, whole tiles each.
+fn piece_bytes(tile_bytes: usize) -> usize {
+    (PIECE_BYTES / tile_bytes).max(1) * tile_bytes
+}
+
+/// Bytes of the pieces in which [`Matrix::pack_to`] writes a matrix of that shape; `None` beyond the address space.
+pub(crate) fn matrix_piece_bytes(kind: WeightType, cols: usize) -> Option<usize> {
+    tile_bytes(kind, cols as u64)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|&bytes| bytes > 0)
+        .map(piece_bytes)
+}
+
+/// A weight matrix of `rows` outputs by `cols` inputs in packed form.
 pub struct Matrix {
     kind: WeightType,
     rows: usize,
     cols: usize,
     quants_length: usize,
     tile_bytes: usize,
-    data: MmapMut,
+    data: Data,
+}
+
+/// Where the tiles of a matrix lie.
+enum Data {
+    /// In memory of their own.
+    Own(MmapMut),
+    /// In a file of packed weights.
+    Filed(Arc<FileBytes>, Range<usize>),
+    /// Nowhere: they were written to a file that is not open for reading yet.
+    Written,
+}
+
+impl Deref for Data {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(memory) => memory,
+            Self::Filed(file, range) => &file[range.clone()],
+            Self::Written => &[],
+        }
+    }
 }
 
 impl Matrix {
-    /// Packs `rows` rows of `cols` values each, as they lie in a GGUF tensor.
+    /// Packs `rows` rows of `cols` values each, as they lie in a GGUF tensor, into memory of its own.
     ///
     /// # Errors
     /// When the byte count does not belong to the shape, `cols` is no whole number of blocks, a value or scale is infinite or
     /// no number, or there is no memory.
     pub fn pack(kind: WeightType, rows: usize, cols: usize, bytes: &[u8], pool: &Pool) -> std::io::Result<Self> {
-        let row_bytes = cols / kind.block_values() * kind.block_bytes();
-        let whole = cols.is_multiple_of(kind.block_values()) && rows > 0 && cols > 0;
-        if !whole || row_bytes.checked_mul(rows) != Some(bytes.len()) {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                "the tensor's bytes do not fit its shape",
-            ));
-        }
-        let mut matrix = Self::reserve(kind, rows, cols)?;
-        let tile_bytes = matrix.tile_bytes;
-        let layout = matrix.layout();
-        let finite = AtomicBool::new(true);
-        pool.chunks(&mut matrix.data, tile_bytes, |tile, out| {
-            let first = tile * TILE_ROWS;
-            for lane in 0..TILE_ROWS.min(rows - first) {
-                let row = &bytes[(first + lane) * row_bytes..][..row_bytes];
-                if !layout.is_finite(row) {
-                    finite.store(false, Ordering::Relaxed);
-                }
-                layout.pack_row(row, lane, out);
+        let source = SourceRows::new(kind, rows, cols, bytes)?;
+        let mut data = MmapMut::map_anon(shape_bytes(kind, rows, cols)?)?;
+        // Large pages are a matter of speed alone; a system without them says no, and nothing is lost.
+        #[cfg(target_os = "linux")]
+        drop(data.advise(memmap2::Advice::HugePage));
+        let tile_bytes = data.len() / rows.div_ceil(TILE_ROWS);
+        pool.chunks(&mut data, tile_bytes, |tile, out| source.pack_tile(tile, out));
+        source.finish()?;
+        Ok(Self::new(kind, (rows, cols), tile_bytes, Data::Own(data)))
+    }
+
+    /// As [`Matrix::pack`], but each piece of whole tiles, at most [`PIECE_BYTES`] where a tile is not longer, goes to `write`
+    /// with its number and its place in the packed matrix. The matrix that is returned has a shape and no values.
+    pub(crate) fn pack_to(
+        kind: WeightType,
+        (rows, cols): (usize, usize),
+        bytes: &[u8],
+        pool: &Pool,
+        write: &(dyn Fn(usize, usize, &[u8]) -> std::io::Result<()> + Sync),
+    ) -> std::io::Result<Self> {
+        let source = SourceRows::new(kind, rows, cols, bytes)?;
+        let length = shape_bytes(kind, rows, cols)?;
+        let tile_bytes = length / rows.div_ceil(TILE_ROWS);
+        let piece_bytes = piece_bytes(tile_bytes);
+        let failed = Mutex::new(None);
+        pool.run(length.div_ceil(piece_bytes), &|piece| {
+            let start = piece * piece_bytes;
+            let mut out = vec![0; piece_bytes.min(length - start)];
+            for (tile, out) in out.chunks_exact_mut(tile_bytes).enumerate() {
+                source.pack_tile(start / tile_bytes + tile, out);
+            }
+            if let Err(error) = write(piece, start, &out) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         });
-        if !finite.into_inner() {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                "it holds values that are no finite numbers",
-            ));
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)?;
+        source.finish()?;
+        Ok(Self::new(kind, (rows, cols), tile_bytes, Data::Written))
+    }
+
+    /// The matrix of this shape whose tiles begin at `start` of a file; `None` where the file is too short for it.
+    pub(crate) fn filed(
+        kind: WeightType,
+        (rows, cols): (usize, usize),
+        file: &Arc<FileBytes>,
+        start: usize,
+    ) -> Option<Self> {
+        if rows == 0 || cols == 0 || !cols.is_multiple_of(kind.block_values()) {
+            return None;
         }
-        Ok(matrix)
+        let length = shape_bytes(kind, rows, cols).ok()?;
+        let end = start.checked_add(length).filter(|&end| end <= file.len())?;
+        let tile_bytes = length / rows.div_ceil(TILE_ROWS);
+        Some(Self::new(kind, (rows, cols), tile_bytes, Data::Filed(Arc::clone(file), start..end)))
     }
 
     /// Packs a matrix of 32-bit floats, row after row.
@@ -164,17 +237,8 @@ impl Matrix {
         Self::pack(WeightType::F32, rows, cols, &bytes, pool)
     }
 
-    fn reserve(kind: WeightType, rows: usize, cols: usize) -> std::io::Result<Self> {
-        let length = packed_bytes(kind, rows as u64, cols as u64)
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
-        let tile_bytes = length / rows.div_ceil(TILE_ROWS);
-        let quants_length = cols.div_ceil(GROUP) * quant_bytes(kind);
-        let data = MmapMut::map_anon(length)?;
-        // Large pages are a matter of speed alone; a system without them says no, and nothing is lost.
-        #[cfg(target_os = "linux")]
-        drop(data.advise(memmap2::Advice::HugePage));
-        Ok(Self { kind, rows, cols, quants_length, tile_bytes, data })
+    fn new(kind: WeightType, (rows, cols): (usize, usize), tile_bytes: usize, data: Data) -> Self {
+        Self { kind, rows, cols, quants_length: cols.div_ceil(GROUP) * quant_bytes(kind), tile_bytes, data }
     }
 
     /// Number of outputs.
@@ -192,9 +256,9 @@ impl Matrix {
         self.kind
     }
 
-    /// Bytes held in memory.
+    /// Bytes of the packed form.
     pub fn size_bytes(&self) -> usize {
-        self.data.len()
+        self.tiles() * self.tile_bytes
     }
 
     /// Number of tiles of 16 rows.
@@ -230,6 +294,48 @@ impl Matrix {
 
     fn layout(&self) -> Layout {
         Layout { kind: self.kind, quants_length: self.quants_length, scales: ScaleKind::of(self.kind) }
+    }
+}
+
+/// The rows of a GGUF tensor on their way into tiles.
+struct SourceRows<'a> {
+    layout: Layout,
+    rows: usize,
+    row_bytes: usize,
+    bytes: &'a [u8],
+    finite: AtomicBool,
+}
+
+impl<'a> SourceRows<'a> {
+    fn new(kind: WeightType, rows: usize, cols: usize, bytes: &'a [u8]) -> std::io::Result<Self> {
+        let row_bytes = cols / kind.block_values() * kind.block_bytes();
+        let whole = cols.is_multiple_of(kind.block_values()) && rows > 0 && cols > 0;
+        if !whole || row_bytes.checked_mul(rows) != Some(bytes.len()) {
+            return Err(Error::new(ErrorKind::InvalidData, "the tensor's bytes do not fit its shape"));
+        }
+        let quants_length = cols.div_ceil(GROUP) * quant_bytes(kind);
+        let layout = Layout { kind, quants_length, scales: ScaleKind::of(kind) };
+        Ok(Self { layout, rows, row_bytes, bytes, finite: AtomicBool::new(true) })
+    }
+
+    /// Packs the rows of one tile into `out`, which holds zeros.
+    fn pack_tile(&self, tile: usize, out: &mut [u8]) {
+        let first = tile * TILE_ROWS;
+        for lane in 0..TILE_ROWS.min(self.rows - first) {
+            let row = &self.bytes[(first + lane) * self.row_bytes..][..self.row_bytes];
+            if !self.layout.is_finite(row) {
+                self.finite.store(false, Ordering::Relaxed);
+            }
+            self.layout.pack_row(row, lane, out);
+        }
+    }
+
+    /// Fails when a row held what is no finite number.
+    fn finish(self) -> std::io::Result<()> {
+        if self.finite.into_inner() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::InvalidData, "it holds values that are no finite numbers"))
     }
 }
 

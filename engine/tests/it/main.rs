@@ -14,6 +14,7 @@ mod hostile;
 mod kernels;
 mod model;
 mod models_at_hand;
+mod packed;
 mod pool;
 mod quant;
 mod reference;

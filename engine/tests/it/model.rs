@@ -5,11 +5,11 @@ use crate::tiny::{Random, TinyModel};
 use cloister_engine::gguf::{GgufFile, TensorType};
 use cloister_engine::kernels::Kernels;
 use cloister_engine::quant::WeightType;
-use cloister_engine::{CancelFlag, EngineError, Generator, LoadOptions, ModelInfo, TokenId};
+use cloister_engine::{CancelFlag, EngineError, Generator, KeepPacked, LoadOptions, ModelInfo, TokenId};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn options(threads: usize) -> LoadOptions {
-    LoadOptions { threads, context_tokens: 512, memory_available_bytes: None }
+    LoadOptions { threads, context_tokens: 512, memory_available_bytes: None, keep_packed: KeepPacked::Nowhere }
 }
 
 pub(crate) fn tiny_file(model: &TinyModel) -> tempfile::NamedTempFile {
