@@ -208,12 +208,26 @@ impl Generator {
     /// # Errors
     /// As [`Generator::prefill`].
     pub fn score(&self, tokens: &[TokenId], on_row: &mut dyn FnMut(usize, &[f32])) -> Result<(), EngineError> {
-        self.score_rows(tokens, 0, &CancelFlag::new(), on_row)
+        self.score_with(None, tokens, on_row)
     }
 
-    /// As [`Generator::score`], for the tokens from `first` on.
+    /// As [`Generator::score`], with an adapter where one is given.
+    ///
+    /// # Errors
+    /// As [`Generator::prefill`] and [`Generator::sequence_with`].
+    pub fn score_with(
+        &self,
+        adapter: Option<&Arc<Adapter>>,
+        tokens: &[TokenId],
+        on_row: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), EngineError> {
+        self.score_rows(adapter, tokens, 0, &CancelFlag::new(), on_row)
+    }
+
+    /// As [`Generator::score_with`], for the tokens from `first` on.
     pub(crate) fn score_rows(
         &self,
+        adapter: Option<&Arc<Adapter>>,
         tokens: &[TokenId],
         first: usize,
         cancel: &CancelFlag,
@@ -221,7 +235,7 @@ impl Generator {
     ) -> Result<(), EngineError> {
         /// Rows whose logits are held at once.
         const ROWS: usize = 48;
-        let mut sequence = self.sequence();
+        let mut sequence = adapter.map_or_else(|| Ok(self.sequence()), |adapter| self.sequence_with(adapter))?;
         self.admit(&sequence, tokens)?;
         let mut logits = vec![0.0; ROWS * self.vocabulary()];
         for chunk in tokens.chunks(CHUNK_TOKENS) {

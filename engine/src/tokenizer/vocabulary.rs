@@ -69,21 +69,27 @@ impl Vocabulary {
         if tokens.is_empty() || tokens.len() > TOKENS_MAX {
             return Err(file.damaged(format!("{} tokens; 1 to {TOKENS_MAX} are allowed", tokens.len())));
         }
-        let mut kinds: Vec<Kind> = match file.unsigned_list("tokenizer.ggml.token_type")? {
+        let kinds: Vec<Kind> = match file.unsigned_list("tokenizer.ggml.token_type")? {
             Some(list) => list.into_iter().map(Kind::from_id).collect(),
             None => vec![Kind::Normal; tokens.len()],
         };
         if kinds.len() != tokens.len() {
             return Err(file.damaged(format!("{} tokens but {} token types", tokens.len(), kinds.len())));
         }
+        Self::of(tokens.iter().zip(kinds), decode).map_err(|what| file.damaged(what))
+    }
+
+    /// The vocabulary of those tokens and kinds, or what is wrong with them; `decode` as in [`Vocabulary::read`].
+    pub(super) fn of<'a>(
+        tokens: impl Iterator<Item = (&'a [u8], Kind)>,
+        decode: impl Fn(&[u8]) -> Vec<u8>,
+    ) -> Result<Self, String> {
         let mut vocabulary = Self { texts: Arena::default(), bytes: Arena::default(), kinds: Vec::new() };
-        for (text, kind) in tokens.iter().zip(&mut kinds) {
+        for (text, kind) in tokens {
             if text.len() > TOKEN_BYTES_MAX {
-                return Err(file.damaged(format!("a token of {} bytes", text.len())));
+                return Err(format!("a token of {} bytes", text.len()));
             }
-            if *kind != Kind::Control && always_control(text) {
-                *kind = Kind::Control;
-            }
+            let kind = if always_control(text) { Kind::Control } else { kind };
             vocabulary.texts.push(text);
             match kind {
                 Kind::Control | Kind::Unknown => vocabulary.bytes.push(&[]),
@@ -91,8 +97,8 @@ impl Vocabulary {
                 Kind::Byte => vocabulary.bytes.push(byte_of(text).as_slice()),
                 Kind::Normal | Kind::Unused => vocabulary.bytes.push(&decode(text)),
             }
+            vocabulary.kinds.push(kind);
         }
-        vocabulary.kinds = kinds;
         Ok(vocabulary)
     }
 
