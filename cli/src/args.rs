@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Perplexity(PerplexityArgs),
     /// Embeddings of texts from standard input
     Embed(EmbedArgs),
+    /// Scores of passages beside a query, from standard input
+    Rerank(RerankArgs),
     /// Speeds on this machine
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -339,7 +341,7 @@ pub(crate) struct GenerateArgs {
     /// The prompt; standard input when neither this nor --prompts is given
     #[arg(long, value_name = "F", conflicts_with = "prompts")]
     pub(crate) prompt_file: Option<PathBuf>,
-    /// Prompts from a file, a line {id, prompt} each
+    /// Prompts from a file, a line {id, prompt} each, and with several adapters {id, prompt, adapter}
     #[arg(long, value_name = "FILE")]
     pub(crate) prompts: Option<PathBuf>,
     #[arg(long, default_value_t = 128)]
@@ -365,6 +367,9 @@ pub(crate) struct GenerateArgs {
     /// Tokens of context
     #[arg(long, default_value_t = 4096)]
     pub(crate) context: u32,
+    /// Change the model by a low-rank adapter (a GGUF file), at a scale when given as FILE=SCALE; of several the first counts, unless a line of --prompts names another FILE, or "" for none
+    #[arg(id = "adapter", long = "adapter", value_name = "FILE[=SCALE]", value_parser = AdapterArg::parse)]
+    pub(crate) adapters: Vec<AdapterArg>,
 }
 
 #[derive(Debug, Args)]
@@ -392,6 +397,9 @@ pub(crate) struct ScoreArgs {
     /// Bits of keys and values: 16, or 8 in half the memory
     #[arg(long, value_name = "BITS", default_value_t = 16)]
     pub(crate) kv_bits: u8,
+    /// Change the model by a low-rank adapter (a GGUF file), at a scale when given as FILE=SCALE
+    #[arg(long, value_name = "FILE[=SCALE]", value_parser = AdapterArg::parse)]
+    pub(crate) adapter: Option<AdapterArg>,
 }
 
 #[derive(Debug, Args)]
@@ -402,11 +410,43 @@ pub(crate) struct PerplexityArgs {
     pub(crate) file: PathBuf,
     #[arg(long, default_value_t = 512)]
     pub(crate) context: usize,
+    /// Change the model by a low-rank adapter (a GGUF file), at a scale when given as FILE=SCALE
+    #[arg(long, value_name = "FILE[=SCALE]", value_parser = AdapterArg::parse)]
+    pub(crate) adapter: Option<AdapterArg>,
+}
+
+/// An adapter and how strongly it works.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AdapterArg {
+    pub(crate) file: PathBuf,
+    pub(crate) scale: f32,
+}
+
+impl AdapterArg {
+    /// `FILE` or `FILE=SCALE`. A file whose name holds `=` is taken as it is when it exists.
+    fn parse(text: &str) -> Result<Self, String> {
+        let whole = || Self { file: PathBuf::from(text), scale: 1.0 };
+        let Some((file, scale)) = text.rsplit_once('=').filter(|_| !PathBuf::from(text).exists()) else {
+            return Ok(whole());
+        };
+        match scale.parse::<f32>() {
+            Ok(scale) if scale.is_finite() => Ok(Self { file: PathBuf::from(file), scale }),
+            _ => Err(format!("the scale {scale:?} is no finite number")),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct EmbedArgs {
     #[arg(long, value_name = "M", default_value = "all-minilm-l6-v2")]
+    pub(crate) model: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RerankArgs {
+    /// Catalogue id or path of a reranker: a Hugging Face folder or a GGUF file. Lines are {id, query, passages}, answers
+    /// {id, scores}: the greater, the better the passage fits
+    #[arg(long, value_name = "M")]
     pub(crate) model: String,
 }
 
@@ -450,6 +490,18 @@ pub(crate) enum BenchCommand {
         /// A line {id, text} each; made up when left out
         #[arg(long, value_name = "F")]
         texts: Option<PathBuf>,
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// Pairs of a query and a passage scored a second by a reranker
+    Rerank {
+        #[arg(long, value_name = "M")]
+        model: String,
+        /// Passages, a line {id, text} each; made up when left out
+        #[arg(long, value_name = "F")]
+        texts: Option<PathBuf>,
+        #[arg(long, default_value = "When must the landlord give notice?")]
+        query: String,
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },

@@ -20,6 +20,8 @@ pub enum ModelRole {
     Generate,
     /// An encoder that turns text into a vector.
     Embed,
+    /// An encoder that gives a question and a passage a score.
+    Rerank,
 }
 
 /// What a model file is.
@@ -98,6 +100,8 @@ pub struct Fit {
 const PASS_TOKENS: u64 = 512;
 /// Bytes of tokenizer tables for one token of the vocabulary, measured.
 const TOKENIZER_BYTES_PER_TOKEN: u64 = 220;
+/// The `pooling_type` of rerankers.
+const RANK: u32 = 4;
 /// Bounds beyond which a size in a file is taken for damage.
 const LAYERS_MAX: u32 = 4096;
 const WIDTH_MAX: u32 = 1 << 20;
@@ -127,12 +131,16 @@ impl ModelInfo {
         let head_dim = u64::from(number("attention.key_length")?.unwrap_or(embedding_length / heads));
         let value_dim = u64::from(number("attention.value_length")?.unwrap_or(embedding_length / heads));
         let stored = head_bytes(head_dim.max(value_dim).min(u64::from(WIDTH_MAX)));
-        let role = if architecture.contains("bert") { ModelRole::Embed } else { ModelRole::Generate };
+        let role = match number("pooling_type")? {
+            Some(RANK) if architecture.contains("bert") => ModelRole::Rerank,
+            _ if architecture.contains("bert") => ModelRole::Embed,
+            _ => ModelRole::Generate,
+        };
         let parameters = file.tensors().map(|tensor| tensor.elements()).fold(0, u64::saturating_add);
         Ok(Self {
             packed_bytes: match role {
                 ModelRole::Generate => file.tensors().map(|tensor| held_bytes(&tensor)).fold(0, u64::saturating_add),
-                ModelRole::Embed => parameters.saturating_mul(4),
+                ModelRole::Embed | ModelRole::Rerank => parameters.saturating_mul(4),
             },
             role,
             quantisation: quantisation(file)?,
@@ -165,7 +173,7 @@ impl ModelInfo {
         let work_bytes = match self.role {
             ModelRole::Generate => activations + vocabulary,
             // An encoder computes batches on each thread.
-            ModelRole::Embed => activations.saturating_mul(4) + vocabulary,
+            ModelRole::Embed | ModelRole::Rerank => activations.saturating_mul(4) + vocabulary,
         };
         let tokens = u64::from(context_tokens).next_multiple_of(64);
         let kv_bytes = self.kv_bytes_per_token.saturating_mul(tokens);
@@ -245,7 +253,7 @@ fn inspect_folder(folder: &Path) -> Result<ModelInfo, EngineError> {
     let elements = |info: &&TensorInfo| info.shape.iter().map(|&dim| dim as u64).product::<u64>();
     let largest = tensors.values().max_by_key(|info| elements(info));
     Ok(ModelInfo {
-        role: ModelRole::Embed,
+        role: if config.head_pooling.is_some() { ModelRole::Rerank } else { ModelRole::Embed },
         architecture: config.family.name().to_owned(),
         quantisation: largest.map_or_else(|| "none".to_owned(), |info| format!("{:?}", info.dtype)),
         name: config.name.clone().unwrap_or_else(|| folder.display().to_string()),

@@ -177,25 +177,35 @@ impl Generator {
     /// An empty sequence whose keys and values are kept in a given form.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] for [`KvForm::Bits8`] with architectures whose loss of accuracy was not measured.
+    /// As [`Generator::sequence_of`].
     pub fn sequence_in(&self, form: KvForm) -> Result<Sequence, EngineError> {
-        if form == KvForm::Bits8 && !self.loaded.decoder.may_narrow() {
+        self.sequence_of(None, form)
+    }
+
+    /// An empty sequence for which an adapter changes the model.
+    ///
+    /// # Errors
+    /// As [`Generator::sequence_of`].
+    pub fn sequence_with(&self, adapter: &Arc<Adapter>) -> Result<Sequence, EngineError> {
+        self.sequence_of(Some(adapter), KvForm::Bits16)
+    }
+
+    /// An empty sequence whose keys and values are kept in a given form, and for which an adapter may change the model. Sequences
+    /// of all kinds may share the forward passes of [`Generator::prefill_many`].
+    ///
+    /// # Errors
+    /// [`EngineError::InvalidInput`] when the adapter was loaded for another model; [`EngineError::Unsupported`] for
+    /// [`KvForm::Bits8`] with architectures whose loss of accuracy was not measured.
+    pub fn sequence_of(&self, adapter: Option<&Arc<Adapter>>, form: KvForm) -> Result<Sequence, EngineError> {
+        if adapter.is_some_and(|adapter| !adapter.belongs_to(&self.mark)) {
+            return Err(EngineError::InvalidInput("the adapter was loaded for another model".to_owned()));
+        }
+        let decoder = &self.loaded.decoder;
+        if form == KvForm::Bits8 && !decoder.may_narrow() {
             let what = format!("keys and values in 8 bits with {}", self.info.architecture);
             return Err(EngineError::unsupported("cache", what));
         }
-        Ok(Sequence::new(self.loaded.decoder.kv_shape(form), None))
-    }
-
-    /// An empty sequence for which an adapter changes the model. Sequences with different adapters and without one may share
-    /// the forward passes of [`Generator::prefill_many`].
-    ///
-    /// # Errors
-    /// [`EngineError::InvalidInput`] when the adapter was loaded for another model.
-    pub fn sequence_with(&self, adapter: &Arc<Adapter>) -> Result<Sequence, EngineError> {
-        if !adapter.belongs_to(&self.mark) {
-            return Err(EngineError::InvalidInput("the adapter was loaded for another model".to_owned()));
-        }
-        Ok(Sequence::new(self.loaded.decoder.kv_shape(KvForm::Bits16), Some(Arc::clone(adapter))))
+        Ok(Sequence::new(decoder.kv_shape(form), adapter.cloned()))
     }
 
     /// Loads a low-rank adapter (GGUF, `adapter.type = lora`) for this model; `strength` multiplies what it adds, 1 is as the
@@ -261,23 +271,23 @@ impl Generator {
     /// # Errors
     /// As [`Generator::prefill`].
     pub fn score(&self, tokens: &[TokenId], on_row: &mut dyn FnMut(usize, &[f32])) -> Result<(), EngineError> {
-        self.score_in(KvForm::Bits16, tokens, on_row)
+        self.score_in(self.sequence(), tokens, on_row)
     }
 
-    /// As [`Generator::score`], with keys and values kept in a given form.
+    /// As [`Generator::score`] in a given sequence, which must be empty.
     ///
     /// # Errors
-    /// As [`Generator::prefill`] and [`Generator::sequence_in`].
+    /// As [`Generator::prefill`].
     pub fn score_in(
         &self,
-        form: KvForm,
+        sequence: Sequence,
         tokens: &[TokenId],
         on_row: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<(), EngineError> {
-        self.score_rows(self.sequence_in(form)?, tokens, 0, &CancelFlag::new(), on_row)
+        self.score_rows(sequence, tokens, 0, &CancelFlag::new(), on_row)
     }
 
-    /// As [`Generator::score`] in an empty sequence, for the tokens from `first` on.
+    /// As [`Generator::score_in`], for the tokens from `first` on.
     pub(crate) fn score_rows(
         &self,
         mut sequence: Sequence,

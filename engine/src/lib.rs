@@ -53,7 +53,7 @@ mod turn;
 pub use cancel::CancelFlag;
 pub use catalogue::{Fit, MemoryNeed, ModelInfo, ModelRole, fit};
 pub use clock::Operation;
-pub use encoders::Encoder;
+pub use encoders::{Encoder, Reranker};
 pub use error::EngineError;
 pub use generate::{Finish, GenerateOptions, Generation, TokenEvent, TokenMask};
 pub use generator::{Generator, LoadOptions};
@@ -64,7 +64,7 @@ pub use perplexity::Perplexity;
 pub use sample::Sampling;
 pub use sequence::Sequence;
 pub use template::{ChatMessage, ChatTemplate};
-pub use tokenizer::{Special, Tokenizer, Unigram};
+pub use tokenizer::{EncoderTokenizer, PairTokens, Special, Tokenizer};
 
 /// A token's number in its model's vocabulary.
 pub type TokenId = u32;

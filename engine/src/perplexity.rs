@@ -1,7 +1,9 @@
 //! Perplexity of a text, as the field's reference tool computes it.
 
+use std::sync::Arc;
+
 use crate::kernels::rows::LogSumExp;
-use crate::{CancelFlag, EngineError, Generator, TokenId};
+use crate::{Adapter, CancelFlag, EngineError, Generator, KvForm, TokenId};
 
 /// The perplexity of a text.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,20 @@ impl Generator {
         context: usize,
         cancel: &CancelFlag,
     ) -> Result<Perplexity, EngineError> {
+        self.perplexity_with(None, tokens, context, cancel)
+    }
+
+    /// As [`Generator::perplexity`], with an adapter where one is given.
+    ///
+    /// # Errors
+    /// As [`Generator::perplexity`] and [`Generator::sequence_with`].
+    pub fn perplexity_with(
+        &self,
+        adapter: Option<&Arc<Adapter>>,
+        tokens: &[TokenId],
+        context: usize,
+        cancel: &CancelFlag,
+    ) -> Result<Perplexity, EngineError> {
         if context < 4 || tokens.len() < context {
             let what = format!("{} tokens hold no window of {context}", tokens.len());
             return Err(EngineError::InvalidInput(what));
@@ -40,7 +56,7 @@ impl Generator {
             if let Some(beginning) = beginning {
                 window[0] = beginning;
             }
-            self.score_rows(self.sequence(), &window, first, cancel, &mut |row, logits| {
+            self.score_rows(self.sequence_of(adapter, KvForm::Bits16)?, &window, first, cancel, &mut |row, logits| {
                 if let Some(&next) = window.get(row + 1) {
                     loss += self.kernels().run(LogSumExp { row: logits }) - f64::from(logits[next as usize]);
                     scored += 1;

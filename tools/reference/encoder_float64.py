@@ -1,13 +1,16 @@
 """Encoders of four families in float64, straight from their papers: the yardstick for random weights made by rule.
 
     python3 tools/reference/encoder_float64.py > engine/tests/it/golden/encoders.jsonl
+    python3 tools/reference/encoder_float64.py --rerank > engine/tests/it/golden/rerankers.jsonl
 
-Each line: {"family", "pooling", "tokens", "embedding"}. The weights are those of `value` below, tensor after tensor in the
+Each line: {"family", "pooling", "tokens", "embedding"}, or with a head on the encoder that gives pairs of texts a score
+{"family", "pooling", "tokens", "second", "score"}, where tokens from `second` on are of the second type. The weights are those of `value` below, tensor after tensor in the
 order of `shapes`; the engine's test makes the same ones. Needs numpy.
 """
 
 import json
 import math
+import sys
 
 import numpy as np
 
@@ -58,10 +61,19 @@ def shapes(family):
     return out
 
 
-def weights(family):
+def head_shapes(family):
+    """The tensors of a reranker's head, which are made after the encoder's."""
+    dense, score = {"bert": ("pooler.dense", "classifier"), "xlm-roberta": ("classifier.dense", "classifier.out_proj"),
+                    "modernbert": ("head.dense", "classifier")}[family]
+    out = [(f"{dense}.weight", (WIDTH, WIDTH))]
+    out += [("head.norm.weight", (WIDTH,))] if family == "modernbert" else [(f"{dense}.bias", (WIDTH,))]
+    return out + [(f"{score}.weight", (1, WIDTH)), (f"{score}.bias", (1,))]
+
+
+def weights(family, with_head=False):
     """Norm weights lie around 1, everything else around 0."""
     out = {}
-    for seed, (name, shape) in enumerate(shapes(family)):
+    for seed, (name, shape) in enumerate(shapes(family) + (head_shapes(family) if with_head else [])):
         values = value(int(np.prod(shape)), seed).reshape(shape)
         is_norm = len(shape) == 1 and name.endswith(".weight")
         out[name] = (1.0 + 0.25 * values if is_norm else 0.25 * values).astype(np.float32).astype(np.float64)
@@ -108,10 +120,11 @@ def attend(q, k, v, reach=None):
     return mixed.transpose(1, 0, 2).reshape(q.shape[1], -1)
 
 
-def bert(w, ids, family):
+def bert(w, ids, family, second=None):
     eps, first = EPSILON[family], 2 if family == "xlm-roberta" else 0
     x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.position_embeddings.weight"][first : first + len(ids)]
-    x = norm(x + w["embeddings.token_type_embeddings.weight"][0], w, "embeddings.LayerNorm", eps)
+    types = [int(second is not None and i >= second) for i in range(len(ids))]
+    x = norm(x + w["embeddings.token_type_embeddings.weight"][types], w, "embeddings.LayerNorm", eps)
     for n in range(LAYERS):
         p = f"encoder.layer.{n}."
         q, k, v = (heads(linear(x, w, f"{p}attention.self.{part}")) for part in ("query", "key", "value"))
@@ -151,7 +164,30 @@ FORWARD = {"bert": bert, "xlm-roberta": bert, "nomic_bert": nomic, "modernbert":
 POOL = {"mean": lambda x: x.mean(0), "first": lambda x: x[0], "last": lambda x: x[-1]}
 
 
+def score(w, pooled, family):
+    """The heads of BertForSequenceClassification, of its RoBERTa kin and of ModernBERT's."""
+    dense, _, *_, (out, _), _ = head_shapes(family)
+    y, out = linear(pooled, w, dense[0].removesuffix(".weight")), out.removesuffix(".weight")
+    y = norm(gelu(y), w, "head.norm", EPSILON[family]) if family == "modernbert" else np.tanh(y)
+    return float(linear(y, w, out)[0])
+
+
+def rerank():
+    for family, pooling in (("bert", "first"), ("xlm-roberta", "first"), ("modernbert", "first"), ("modernbert", "mean")):
+        w = weights(family, with_head=True)
+        for length in (5, 22, 37, 51):
+            ids = [2] + [4 + (11 * i + length) % 36 for i in range(length - 3)] + [3]
+            second = len(ids) // 3
+            ids.insert(second, 3)
+            second += 1
+            states = bert(w, ids, family, second) if family == "bert" else FORWARD[family](w, ids, family)
+            row = {"family": family, "pooling": pooling, "tokens": ids, "second": second if family == "bert" else len(ids)}
+            print(json.dumps({**row, "score": round(score(w, POOL[pooling](states), family), 8)}))
+
+
 def main():
+    if "--rerank" in sys.argv[1:]:
+        return rerank()
     for family, forward in FORWARD.items():
         w = weights(family)
         for length, pooling in ((3, "mean"), (21, "first"), (50, "mean"), (33, "last")):

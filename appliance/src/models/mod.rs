@@ -23,7 +23,7 @@ pub struct ModelEntry {
     pub id: String,
     /// What it is for, in words; empty where nobody said so.
     pub purpose: String,
-    /// generate or embed.
+    /// generate, embed or rerank.
     pub role: String,
     /// Architecture, such as `qwen2`.
     pub architecture: String,
@@ -224,6 +224,7 @@ fn entry(config: &Config, model: StoredModel) -> ModelEntry {
     };
     let role = match (&info, listed) {
         (Some(info), _) if info.role == ModelRole::Embed => "embed",
+        (Some(info), _) if info.role == ModelRole::Rerank => "rerank",
         (None, Some(listed)) if listed.role == cloister_airgap::models::Role::Embed => "embed",
         _ => "generate",
     };

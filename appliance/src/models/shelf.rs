@@ -156,7 +156,8 @@ impl Shelf {
     fn inspect(&self, id: &str, path: &Path) -> Result<()> {
         let info = ModelInfo::inspect(path).map_err(|error| Error::model(id, error))?;
         if info.role != ModelRole::Generate {
-            return Err(Error::Model { id: id.to_owned(), why: "it embeds texts, it cannot answer".to_owned() });
+            let does = if info.role == ModelRole::Embed { "embeds texts" } else { "scores passages" };
+            return Err(Error::Model { id: id.to_owned(), why: format!("it {does}, it cannot answer") });
         }
         let Some(available_bytes) = self.memory_available_bytes else { return Ok(()) };
         let context_tokens = self.context_tokens.clamp(1, info.context_length.max(1));

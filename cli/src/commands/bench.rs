@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use cloister_appliance::engine::bench::Measurement;
 use cloister_appliance::engine::kernels::Ceilings;
-use cloister_appliance::engine::{self, Encoder, KvForm, Special};
+use cloister_appliance::engine::{self, Encoder, KvForm, Reranker, Special};
 use cloister_appliance::{Appliance, SearchMode, SearchQuery};
 use serde_json::{Value, json};
 
@@ -41,6 +41,9 @@ pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>
         BenchCommand::Profile { bench, batch } => return profile(global, bench, *batch, ctx),
         BenchCommand::Turns { model, context } => return turns(global, model, *context, ctx),
         BenchCommand::Embed { model, texts, runs } => embed(global, model, texts.as_ref(), *runs, ctx)?,
+        BenchCommand::Rerank { model, texts, query, runs } => {
+            rerank(global, model, (query, texts.as_ref()), *runs, ctx)?
+        }
         BenchCommand::Tokenize { model, texts, runs } => tokenize(global, model, texts.as_ref(), *runs, ctx)?,
         BenchCommand::Search(_) => unreachable!("it works on the data directory and is sent another way"),
         BenchCommand::Extract { files, runs } => read(files, *runs, ctx)?,
@@ -148,6 +151,22 @@ fn embed(
     let per_second = repeat(runs, texts.len(), || Ok(encoder.embed(&texts).map(drop)?))?;
     let more = json!({"model": model, "texts": texts.len(), "tokens_mean": tokens as f64 / texts.len().max(1) as f64});
     Ok(Measured { what: "embed", unit: "texts", per_second, more })
+}
+
+fn rerank(
+    global: &Global,
+    model: &str,
+    (query, texts): (&str, Option<&PathBuf>),
+    runs: usize,
+    ctx: &mut Context<'_>,
+) -> Result<Measured> {
+    let texts = given_or_made(texts, ctx)?;
+    let reranker = Reranker::load(&text::resolve(global, model)?, outside::threads(global))?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let tokens: usize = texts.iter().map(|text| reranker.tokenize(query, text).tokens.len()).sum();
+    let per_second = repeat(runs, texts.len(), || Ok(reranker.score(query, &texts).map(drop)?))?;
+    let more = json!({"model": model, "pairs": texts.len(), "tokens_mean": tokens as f64 / texts.len().max(1) as f64});
+    Ok(Measured { what: "rerank", unit: "pairs", per_second, more })
 }
 
 fn tokenize(

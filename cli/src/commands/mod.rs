@@ -1,5 +1,6 @@
 //! The commands, one file a family.
 
+mod adapters;
 mod ask;
 mod audit;
 mod bench;
@@ -10,6 +11,7 @@ mod extract;
 mod ingest;
 mod models;
 mod people;
+mod rerank;
 mod search;
 mod serve;
 mod text;
@@ -34,6 +36,7 @@ pub(crate) fn local(global: &Global, command: &Command, ctx: &mut Context<'_>) -
         Command::Score(args) => text::score(global, args, ctx),
         Command::Perplexity(args) => text::perplexity(global, args, ctx),
         Command::Embed(args) => text::embed(global, args, ctx),
+        Command::Rerank(args) => rerank::run(global, args, ctx),
         Command::Bench(command) => bench::run(global, command, ctx),
         Command::Models(command) => models::run(global, command, ctx),
         Command::Bundle(command) => bundle::run(global, command, ctx),

@@ -68,6 +68,7 @@ fn in_words(model: &ModelEntry, store: &ModelStore) -> String {
 fn purpose(model: &ModelEntry) -> String {
     let purpose = match (model.purpose.as_str(), model.role.as_str()) {
         ("", "embed") => "finds passages by meaning",
+        ("", "rerank") => "scores passages beside a question",
         ("", _) => "answers questions",
         (said, _) => said,
     };

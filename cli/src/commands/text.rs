@@ -11,12 +11,13 @@ use cloister_appliance::airgap::models::ModelStore;
 use cloister_appliance::engine::gguf::GgufFile;
 use cloister_appliance::engine::sample::greedy;
 use cloister_appliance::engine::{
-    ChatMessage, Encoder, GenerateOptions, Generation, Generator, KeepPacked, KvForm, LoadOptions, ModelInfo, Sampling,
-    Special, TokenId, Tokenizer,
+    ChatMessage, Encoder, EncoderTokenizer, GenerateOptions, Generation, Generator, KeepPacked, KvForm, LoadOptions,
+    ModelInfo, Sampling, Sequence, Special, TokenId, Tokenizer,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::adapters::Adapters;
 use crate::args::{EmbedArgs, GenerateArgs, Global, PerplexityArgs, ScoreArgs, TextLine, TokenizeArgs};
 use crate::context::{Context, Outcome};
 use crate::lines::{self, Line, Lines, with_id};
@@ -52,13 +53,19 @@ pub(super) fn keep_packed(global: &Global) -> KeepPacked {
 #[derive(Deserialize)]
 struct PromptLine {
     prompt: String,
+    /// One of the adapters named with `--adapter`; empty for none.
+    adapter: Option<String>,
 }
 
 pub(super) fn generate(global: &Global, args: &GenerateArgs, ctx: &mut Context<'_>) -> Result<Outcome> {
     if let Some(file) = &args.prompts {
         let lines = ctx.lines(file)?;
         let model = generator(global, &args.model, args.context)?;
-        return lines::carry_out(lines, ctx, |line: PromptLine, ctx| continue_text(&model, args, &line.prompt, ctx));
+        let adapters = Adapters::load(&model, &args.adapters, ctx)?;
+        return lines::carry_out(lines, ctx, |line: PromptLine, ctx| {
+            let sequence = adapters.sequence(&model, line.adapter.as_deref())?;
+            continue_text(&model, args, sequence, &line.prompt, ctx)
+        });
     }
     let prompt = match &args.prompt_file {
         Some(file) => {
@@ -67,7 +74,8 @@ pub(super) fn generate(global: &Global, args: &GenerateArgs, ctx: &mut Context<'
         None => read_all(ctx)?,
     };
     let model = generator(global, &args.model, args.context)?;
-    if let Some(value) = continue_text(&model, args, &prompt, ctx)? {
+    let sequence = Adapters::load(&model, &args.adapters, ctx)?.sequence(&model, None)?;
+    if let Some(value) = continue_text(&model, args, sequence, &prompt, ctx)? {
         ctx.line(&with_id(Value::Null, value))?;
     }
     Ok(Outcome::Done)
@@ -79,8 +87,14 @@ fn read_all(ctx: &mut Context<'_>) -> Result<String> {
     Ok(text)
 }
 
-/// Generates; the JSON value, or `None` when the text was written for people already.
-fn continue_text(model: &Generator, args: &GenerateArgs, prompt: &str, ctx: &mut Context<'_>) -> Result<Option<Value>> {
+/// Generates in an empty sequence; the JSON value, or `None` when the text was written for people already.
+fn continue_text(
+    model: &Generator,
+    args: &GenerateArgs,
+    mut sequence: Sequence,
+    prompt: &str,
+    ctx: &mut Context<'_>,
+) -> Result<Option<Value>> {
     let tokens = if args.raw {
         model.tokenizer().encode_prompt(prompt, Special::Parse)
     } else {
@@ -100,7 +114,6 @@ fn continue_text(model: &Generator, args: &GenerateArgs, prompt: &str, ctx: &mut
         stop: args.stop.clone(),
         top_logprobs: args.top_logprobs,
     };
-    let mut sequence = model.sequence();
     let begun = Instant::now();
     model.prefill(&mut sequence, &tokens, &ctx.cancel)?;
     let prefill_ms = milliseconds(begun);
@@ -139,13 +152,17 @@ fn milliseconds(begun: Instant) -> f64 {
 /// The tokenizer of a GGUF file or of an encoder's folder.
 pub(super) enum AnyTokenizer {
     Gguf(Box<Tokenizer>),
-    Encoder(Box<Encoder>),
+    /// With the most tokens of a text that the encoder reads.
+    Encoder(Box<EncoderTokenizer>, usize),
 }
 
 impl AnyTokenizer {
     pub(super) fn open(path: &Path) -> Result<Self> {
         Ok(if path.is_dir() {
-            Self::Encoder(Box::new(Encoder::load(path, 1)?))
+            // A folder with nothing but a tokenizer does not say how much its encoder reads.
+            let is_whole = path.join("config.json").is_file();
+            let most = if is_whole { ModelInfo::inspect(path)?.context_length as usize } else { usize::MAX };
+            Self::Encoder(Box::new(EncoderTokenizer::read(path)?), most)
         } else {
             Self::Gguf(Box::new(Tokenizer::from_gguf(&GgufFile::open(path)?)?))
         })
@@ -154,7 +171,7 @@ impl AnyTokenizer {
     pub(super) fn tokens(&self, text: &str, special: Special) -> Vec<TokenId> {
         match self {
             Self::Gguf(tokenizer) => tokenizer.encode_prompt(text, special),
-            Self::Encoder(encoder) => encoder.tokenize(text),
+            Self::Encoder(tokenizer, most) => tokenizer.encode(text, *most),
         }
     }
 }
@@ -191,12 +208,14 @@ pub(super) fn score(global: &Global, args: &ScoreArgs, ctx: &mut Context<'_>) ->
     let lengths = lines.iter().filter_map(|line| line.asked.as_ref().ok()).map(|line| line.tokens.len());
     let longest = lengths.filter(|length| *length <= most).max().unwrap_or(0);
     let model = generator(global, &args.model, longest.max(256) as u32)?;
+    let adapters = Adapters::load(&model, args.adapter.as_slice(), ctx)?;
     let form = kv_form(args.kv_bits)?;
     let folder = args.logits.as_ref().map(|folder| ctx.path(folder));
     let mut number = 0..;
     lines::carry_out(lines.into_iter(), ctx, |line, _| {
         let path = folder.as_ref().zip(number.next()).map(|(folder, number)| folder.join(format!("{number}.f32")));
-        score_line((&model, form), &line.tokens, path.as_deref()).map(Some)
+        let sequence = model.sequence_of(adapters.first(), form)?;
+        score_line(&model, sequence, &line.tokens, path.as_deref()).map(Some)
     })
 }
 
@@ -209,11 +228,11 @@ pub(super) fn kv_form(bits: u8) -> Result<KvForm> {
     }
 }
 
-fn score_line((model, form): (&Generator, KvForm), tokens: &[TokenId], logits_path: Option<&Path>) -> Result<Value> {
+fn score_line(model: &Generator, sequence: Sequence, tokens: &[TokenId], logits_path: Option<&Path>) -> Result<Value> {
     let (mut argmax, mut logprobs, mut gaps) = (Vec::new(), Vec::new(), Vec::new());
     let mut file = logits_path.map(|path| create(path).map(BufWriter::new)).transpose()?;
     let mut written = Ok(());
-    model.score_in(form, tokens, &mut |row, logits| {
+    model.score_in(sequence, tokens, &mut |row, logits| {
         if let (Some(file), Ok(())) = (&mut file, &written) {
             written = logits.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()));
         }
@@ -253,7 +272,8 @@ pub(super) fn perplexity(global: &Global, args: &PerplexityArgs, ctx: &mut Conte
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let model = generator(global, &args.model, args.context as u32)?;
     let tokens = model.tokenizer().encode_prompt(&text, Special::AsText);
-    let found = model.perplexity(&tokens, args.context, &ctx.cancel)?;
+    let adapters = Adapters::load(&model, args.adapter.as_slice(), ctx)?;
+    let found = model.perplexity_with(adapters.first(), &tokens, args.context, &ctx.cancel)?;
     let line = json!({"perplexity": found.perplexity, "tokens": found.tokens, "windows": found.windows});
     ctx.give(&line, || format!("{:.4} over {} tokens in {} windows", found.perplexity, found.tokens, found.windows))?;
     Ok(Outcome::Done)

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stderr, reason = "tests say what they pass over")]
 
+mod adapters;
 mod answers;
 mod audit;
 mod batches;

@@ -26,6 +26,7 @@ fn wrong_usage_ends_with_2_and_says_so_on_standard_error() {
     check(&["search", "--limit", "0", "word"], 2);
     check(&["ask", "--passages", "21", "what?"], 2);
     check(&["eval", "--collection", "a"], 2);
+    check(&["score", "--model", "m", "--sequences", "s", "--adapter", "a.gguf=much"], 2);
     check(&["eval", "--gold", "g.jsonl", "--search-only", "--answers"], 2);
 }
 

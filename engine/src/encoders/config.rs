@@ -71,12 +71,20 @@ pub(crate) struct EncoderConfig {
     /// Bases of the rotation in layers that see everything and in local ones.
     pub(crate) rotary: Option<[f64; 2]>,
     pub(crate) local: Option<Local>,
+    /// What the head of a reranker reads; none where the model is no reranker.
+    pub(crate) head_pooling: Option<Pooling>,
     pub(crate) name: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct RawSentence {
     max_seq_length: usize,
+}
+
+#[derive(Deserialize)]
+struct RawTokenizer {
+    /// Some files write a number beyond all integers.
+    model_max_length: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -90,16 +98,23 @@ struct RawPooling {
 }
 
 impl EncoderConfig {
-    /// Reads `config.json`, and if they are there `sentence_bert_config.json` (most tokens of a text) and
-    /// `1_Pooling/config.json`. What `tokenizer.json` says of truncation is not looked at: it is a leftover of training.
+    /// Reads `config.json`, and if they are there `sentence_bert_config.json` or else `tokenizer_config.json` (most tokens of a
+    /// text) and `1_Pooling/config.json`. What `tokenizer.json` says of truncation is not looked at: it is a leftover of training.
     pub(crate) fn read(folder: &Path) -> Result<Self, EngineError> {
         let raw: RawConfig = require(&folder.join("config.json"))?;
         let mut config = raw.settings()?;
         let sentence: Option<RawSentence> = optional(&folder.join("sentence_bert_config.json"))?;
         if let Some(sentence) = sentence {
             config.tokens_max = config.tokens_max.min(sentence.max_seq_length);
+        } else if let Some(tokenizer) = optional::<RawTokenizer>(&folder.join("tokenizer_config.json"))? {
+            // The conversion cuts off at both ends of the integers.
+            let most = tokenizer.model_max_length.filter(|most| *most >= 1.0).map(|most| most as usize);
+            config.tokens_max = config.tokens_max.min(most.unwrap_or(usize::MAX));
         }
-        config.pooling = pooling(folder)?;
+        config.pooling = match config.head_pooling {
+            Some(pooling) => pooling,
+            None => pooling(folder)?,
+        };
         config.checked("config.json")
     }
 

@@ -2,10 +2,13 @@
 //!
 //! All are stacks of attention and feed-forward blocks in which every token sees tokens on both sides.
 //! - `bert` (Devlin et al. 2018): a table of positions, norms after the blocks.
-//! - `xlm-roberta` (Conneau et al. 2019): the same; positions count from the padding token's id plus one.
+//! - `roberta` (Liu et al. 2019) and `xlm-roberta` (Conneau et al. 2019): the same; positions count from the padding token's
+//!   id plus one.
 //! - `nomic-bert` (Nussbaum et al. 2024): rotated queries and keys, a gated feed-forward block with SiLU, no biases.
 //! - `modernbert` (Warner et al. 2024): norms before the blocks (the first has none), rotation, a gated block with GELU, and
 //!   two layers of three that see only tokens near by, with a base of their own.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -17,6 +20,7 @@ use crate::gguf::GgufFile;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family {
     Bert,
+    Roberta,
     XlmRoberta,
     NomicBert,
     ModernBert,
@@ -27,6 +31,7 @@ impl Family {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bert => "bert",
+            Self::Roberta => "roberta",
             Self::XlmRoberta => "xlm-roberta",
             Self::NomicBert => "nomic-bert",
             Self::ModernBert => "modernbert",
@@ -45,7 +50,12 @@ impl Family {
 
     /// Every linear layer and norm must have a bias.
     pub(crate) fn has_biases(self) -> bool {
-        matches!(self, Self::Bert | Self::XlmRoberta)
+        matches!(self, Self::Bert | Self::Roberta | Self::XlmRoberta)
+    }
+
+    /// Positions count from the padding token's id plus one.
+    fn counts_after_padding(self) -> bool {
+        matches!(self, Self::Roberta | Self::XlmRoberta)
     }
 }
 
@@ -92,27 +102,36 @@ pub(super) struct RawConfig {
     local_rope_theta: Option<f64>,
     local_attention: Option<usize>,
     global_attn_every_n_layers: Option<usize>,
+    classifier_pooling: Option<String>,
+    classifier_activation: Option<String>,
+    #[serde(default)]
+    architectures: Vec<String>,
+    id2label: Option<BTreeMap<String, serde_json::Value>>,
     #[serde(rename = "_name_or_path")]
     name: Option<String>,
 }
+
+/// What the architectures of models that class texts or pairs of texts end with.
+const CLASSIFIER: &str = "ForSequenceClassification";
 
 impl RawConfig {
     pub(super) fn settings(self) -> Result<EncoderConfig, EngineError> {
         let family = match self.model_type.as_str() {
             "bert" => Family::Bert,
+            "roberta" => Family::Roberta,
             "xlm-roberta" => Family::XlmRoberta,
             "nomic_bert" => Family::NomicBert,
             "modernbert" => Family::ModernBert,
             other => {
-                let known = "of encoders bert, xlm-roberta, nomic_bert and modernbert can be run";
+                let known = "of encoders bert, roberta, xlm-roberta, nomic_bert and modernbert can be run";
                 return Err(EngineError::unsupported("architecture", format!("{other}; {known}")));
             }
         };
         self.refuse_unknown(family)?;
         let first_position =
-            if family == Family::XlmRoberta { self.pad_token_id.unwrap_or(1).saturating_add(1) } else { 0 };
+            if family.counts_after_padding() { self.pad_token_id.unwrap_or(1).saturating_add(1) } else { 0 };
         let rotary = match family {
-            Family::Bert | Family::XlmRoberta => None,
+            Family::Bert | Family::Roberta | Family::XlmRoberta => None,
             Family::NomicBert => Some([self.rotary_emb_base.unwrap_or(10_000.0); 2]),
             Family::ModernBert => {
                 let all = self.global_rope_theta.unwrap_or(160_000.0);
@@ -123,6 +142,7 @@ impl RawConfig {
         let epsilon = self.norm_eps.or(self.layer_norm_epsilon).or(self.layer_norm_eps);
         let epsilon = epsilon.unwrap_or(if family == Family::ModernBert { 1e-5 } else { 1e-12 });
         let every = self.global_attn_every_n_layers.unwrap_or(3);
+        let head_pooling = self.head_pooling(family)?;
         let local = Local { reach: self.local_attention.unwrap_or(128) / 2, every: every.max(1) };
         let activation = if family == Family::NomicBert { Activation::Silu } else { Activation::Gelu };
         Ok(EncoderConfig {
@@ -142,8 +162,29 @@ impl RawConfig {
             activation,
             rotary,
             local: (family == Family::ModernBert).then_some(local),
+            head_pooling,
             name: self.name,
         })
+    }
+
+    /// What the head of a reranker reads; none where the folder is no reranker.
+    fn head_pooling(&self, family: Family) -> Result<Option<Pooling>, EngineError> {
+        if !self.architectures.iter().any(|name| name.ends_with(CLASSIFIER)) {
+            return Ok(None);
+        }
+        let unsupported = |what: String| Err(EngineError::unsupported("classifier", what));
+        if let Some(labels) = self.id2label.as_ref().map(BTreeMap::len).filter(|&labels| labels != 1) {
+            return unsupported(format!("{labels} labels; a reranker with one score can be run"));
+        }
+        if let Some(other) = self.classifier_activation.as_deref().filter(|name| *name != "gelu") {
+            return unsupported(format!("classifier_activation {other}"));
+        }
+        match (family, self.classifier_pooling.as_deref()) {
+            (Family::NomicBert, _) => unsupported("of nomic_bert".to_owned()),
+            (_, None | Some("cls")) => Ok(Some(Pooling::First)),
+            (Family::ModernBert, Some("mean")) => Ok(Some(Pooling::Mean)),
+            (_, Some(other)) => unsupported(format!("classifier_pooling {other}")),
+        }
     }
 
     /// Settings that would change the arithmetic and are not known.
@@ -198,10 +239,12 @@ pub(super) fn gguf_settings(file: &GgufFile) -> Result<EncoderConfig, EngineErro
     if let Some(other) = file.text(&key("hidden_activation"))?.filter(|name| *name != "gelu") {
         return Err(EngineError::unsupported("activation", format!("{other} of {}", key("hidden_activation"))));
     }
+    let mut head_pooling = None;
     let pooling = match file.u32(&key("pooling_type"))? {
         None | Some(1) => Pooling::Mean,
         Some(2) => Pooling::First,
         Some(3) => Pooling::Last,
+        Some(4) => *head_pooling.insert(gguf_head_pooling(file, family)?),
         Some(other) => {
             return Err(EngineError::unsupported("pooling", format!("{} {other}", key("pooling_type"))));
         }
@@ -227,8 +270,25 @@ pub(super) fn gguf_settings(file: &GgufFile) -> Result<EncoderConfig, EngineErro
         activation: if family == Family::NomicBert { Activation::Silu } else { Activation::Gelu },
         rotary: (family != Family::Bert).then_some([base, local_base]),
         local: reach.map(|window| Local { reach: window as usize / 2, every }),
+        head_pooling,
         name: file.text("general.name")?.map(str::to_owned),
     })
+}
+
+/// What the head of a reranker reads. ModernBERT's takes the mean where the file does not say.
+fn gguf_head_pooling(file: &GgufFile, family: Family) -> Result<Pooling, EngineError> {
+    let key =
+        |name: &str| format!("{}.classifier.{name}", file.require_text("general.architecture").unwrap_or_default());
+    let unsupported = |what: String| Err(EngineError::unsupported("classifier", what));
+    if let Some(labels) = file.strings(&key("output_labels"))?.map(|labels| labels.len()).filter(|&count| count != 1) {
+        return unsupported(format!("{labels} labels; a reranker with one score can be run"));
+    }
+    match (family, file.u32(&key("pooling_type"))?) {
+        (Family::NomicBert, _) => unsupported("of nomic-bert".to_owned()),
+        (Family::ModernBert, None | Some(1)) => Ok(Pooling::Mean),
+        (Family::ModernBert, Some(2)) | (_, None | Some(0..=2)) => Ok(Pooling::First),
+        (_, Some(other)) => unsupported(format!("{} {other}", key("pooling_type"))),
+    }
 }
 
 /// What the tensors of a family are called. Layers stand at `layer`, number, dot.
@@ -252,6 +312,22 @@ pub(super) struct Names {
     pub(super) shrink_norm: &'static str,
     /// The norm after all layers, where norms stand before the blocks.
     pub(super) last: &'static str,
+    /// The head of a reranker.
+    pub(super) head: HeadNames,
+    /// Beginnings of the names of tensors that take no part in a text's vector.
+    pub(super) idle: &'static [&'static str],
+}
+
+/// What the tensors of a reranker's head are called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeadNames {
+    /// The layer before the score; it may be one of the encoder's.
+    pub(super) dense: &'static str,
+    /// After that layer in ModernBERT.
+    pub(super) norm: &'static str,
+    pub(super) score: &'static str,
+    /// As [`Names::idle`], for a reranker's scores.
+    pub(super) idle: &'static [&'static str],
 }
 
 /// Names in the folders of `bert` and `xlm-roberta`.
@@ -270,6 +346,16 @@ const BERT: Names = Names {
     shrink: "output.dense",
     shrink_norm: "output.LayerNorm",
     last: "",
+    head: HeadNames { dense: "pooler.dense", norm: "", score: "classifier", idle: &["embeddings.position_ids"] },
+    idle: &["pooler.", "embeddings.position_ids", "cls.predictions.", "cls.seq_relationship.", "lm_head."],
+};
+
+/// The head of `roberta` and `xlm-roberta`.
+const ROBERTA_HEAD: HeadNames = HeadNames {
+    dense: "classifier.dense",
+    norm: "",
+    score: "classifier.out_proj",
+    idle: &["embeddings.position_ids", "pooler."],
 };
 
 /// Names in GGUF files.
@@ -288,13 +374,16 @@ const GGUF: Names = Names {
     shrink: "ffn_down",
     shrink_norm: "layer_output_norm",
     last: "",
+    head: HeadNames { dense: "cls", norm: "cls.norm", score: "cls.output", idle: &[] },
+    idle: &[],
 };
 
 impl Names {
     /// Names of the tensors of a Hugging Face folder.
     pub(super) fn of_folder(family: Family) -> Self {
         match family {
-            Family::Bert | Family::XlmRoberta => BERT,
+            Family::Bert => BERT,
+            Family::Roberta | Family::XlmRoberta => Self { head: ROBERTA_HEAD, ..BERT },
             Family::NomicBert => Self {
                 norm: "emb_ln",
                 layer: "encoder.layers.",
@@ -318,6 +407,9 @@ impl Names {
                 shrink: "mlp.Wo",
                 shrink_norm: "mlp_norm",
                 last: "final_norm",
+                head: HeadNames { dense: "head.dense", norm: "head.norm", score: "classifier", idle: &[] },
+                // The head that guesses words.
+                idle: &["head.", "decoder."],
                 ..BERT
             },
         }
@@ -326,7 +418,7 @@ impl Names {
     /// Names of the tensors of a GGUF file.
     pub(super) fn of_gguf(family: Family) -> Self {
         match family {
-            Family::Bert | Family::XlmRoberta => GGUF,
+            Family::Bert | Family::Roberta | Family::XlmRoberta => GGUF,
             Family::NomicBert => Self { grow: &["ffn_gate", "ffn_up"], ..GGUF },
             Family::ModernBert => Self { mix_norm: "attn_norm", shrink_norm: "ffn_norm", last: "output_norm", ..GGUF },
         }

@@ -12,11 +12,36 @@ const FINE_ATTENTION: usize = 32;
 const FINE_GROW: usize = 128;
 const FINE_SHRINK: usize = 256;
 
+/// Sums that are kept side by side in a layer of floats.
+const LANES: usize = 16;
+
 /// A layer norm.
 #[derive(Debug)]
 pub(super) struct Norm {
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
+}
+
+/// A layer of floats, for a single row.
+#[derive(Debug)]
+pub(super) struct Dense {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Dense {
+    /// `weight x + bias`, summed in 64 bits and in a fixed order.
+    pub(super) fn apply(&self, x: &[f32]) -> Vec<f64> {
+        let product = |row: &[f32]| {
+            let mut sums = [0.0f64; LANES];
+            for (weights, values) in row.chunks(LANES).zip(x.chunks(LANES)) {
+                let products = weights.iter().zip(values).map(|(weight, value)| f64::from(*weight) * f64::from(*value));
+                sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+            }
+            sums.iter().sum::<f64>()
+        };
+        self.weight.chunks_exact(x.len()).zip(&self.bias).map(|(row, bias)| product(row) + f64::from(*bias)).collect()
+    }
 }
 
 /// An attention and a feed-forward block.
@@ -77,6 +102,31 @@ impl Reader<'_> {
             weight: self.source.take(&format!("{name}.{weight}"), &[width])?,
             bias: self.bias(&format!("{name}.{bias}"), width)?,
         })
+    }
+
+    /// Weights and biases of a reranker's head by its name, which may be one of the encoder's or stand beside it.
+    pub(super) fn dense(&self, name: &str, columns: usize) -> Result<Dense, EngineError> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let width = self.config.width;
+        let inside = self.source.has(&weight);
+        let take = |name: &str, shape: &[usize]| {
+            if inside { self.source.take(name, shape) } else { self.source.take_beside(name, shape) }
+        };
+        let values = take(&weight, &[columns, width])?;
+        let has_bias = if inside { self.source.has(&bias) } else { self.source.has_beside(&bias) };
+        let bias =
+            if has_bias || self.config.family.has_biases() { take(&bias, &[columns])? } else { vec![0.0; columns] };
+        Ok(Dense { weight: values, bias })
+    }
+
+    /// The norm of a reranker's head.
+    pub(super) fn norm_beside(&self, name: &str) -> Result<Norm, EngineError> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let width = self.config.width;
+        let weight = self.source.take_beside(&weight, &[width])?;
+        let has_bias = self.source.has_beside(&bias);
+        let bias = if has_bias { self.source.take_beside(&bias, &[width])? } else { vec![0.0; width] };
+        Ok(Norm { weight, bias })
     }
 
     fn bias(&self, name: &str, columns: usize) -> Result<Vec<f32>, EngineError> {

@@ -42,31 +42,39 @@ impl<'a> Source<'a> {
 
     /// Whether there is a tensor of that name.
     pub(super) fn has(&self, name: &str) -> bool {
-        let full = format!("{}{name}", self.prefix);
+        self.has_beside(&format!("{}{name}", self.prefix))
+    }
+
+    /// Whether there is a tensor of that name beside the encoder, where no prefix stands before names.
+    pub(super) fn has_beside(&self, name: &str) -> bool {
         match &self.container {
-            Container::Folder(tensors) => tensors.tensor(&full).is_ok(),
-            Container::Gguf(file) => file.tensor(&full).is_some(),
+            Container::Folder(tensors) => tensors.tensor(name).is_ok(),
+            Container::Gguf(file) => file.tensor(name).is_some(),
         }
     }
 
     /// The values of a tensor that must have exactly this shape, slowest dimension first.
     pub(super) fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, EngineError> {
-        let full = format!("{}{name}", self.prefix);
+        self.take_beside(&format!("{}{name}", self.prefix), shape)
+    }
+
+    /// As [`Source::take`] for a tensor beside the encoder, where no prefix stands before names.
+    pub(super) fn take_beside(&self, full: &str, shape: &[usize]) -> Result<Vec<f32>, EngineError> {
         let damaged = |what: String| EngineError::damaged(self.label, 0, what);
         let missing = || damaged(format!("tensor {full} is missing"));
         let found: Vec<usize> = match &self.container {
-            Container::Folder(tensors) => tensors.tensor(&full).map_err(|_| missing())?.shape().to_vec(),
+            Container::Folder(tensors) => tensors.tensor(full).map_err(|_| missing())?.shape().to_vec(),
             Container::Gguf(file) => {
-                file.tensor(&full).ok_or_else(missing)?.dims.iter().rev().map(|&dim| dim as usize).collect()
+                file.tensor(full).ok_or_else(missing)?.dims.iter().rev().map(|&dim| dim as usize).collect()
             }
         };
         if found != shape {
             return Err(damaged(format!("tensor {full} has the shape {found:?} and should have {shape:?}")));
         }
         let values = match &self.container {
-            Container::Folder(tensors) => floats(&full, &tensors.tensor(&full).map_err(|_| missing())?)?,
+            Container::Folder(tensors) => floats(full, &tensors.tensor(full).map_err(|_| missing())?)?,
             Container::Gguf(file) => {
-                let tensor = file.tensor(&full).ok_or_else(missing)?;
+                let tensor = file.tensor(full).ok_or_else(missing)?;
                 let kind = WeightType::from_ggml(tensor.kind.id()).ok_or_else(|| {
                     EngineError::unsupported("tensor type", format!("{} of {full}", tensor.kind.name()))
                 })?;
@@ -78,20 +86,24 @@ impl<'a> Source<'a> {
         if values.iter().any(|value| !value.is_finite()) {
             return Err(damaged(format!("tensor {full} holds values that are no numbers")));
         }
-        self.taken.borrow_mut().insert(full);
+        self.taken.borrow_mut().insert(full.to_owned());
         Ok(values)
     }
 
-    /// Refuses a file that holds tensors below `scope` that nobody has taken: they would change the results.
-    pub(super) fn refuse_others(&self, scope: &str) -> Result<(), EngineError> {
-        let scope = format!("{}{scope}", self.prefix);
+    /// Refuses a file that holds tensors that nobody has taken: they would change the results. Those whose names begin with
+    /// one of `idle` are known to take no part.
+    pub(super) fn refuse_others(&self, idle: &[&str]) -> Result<(), EngineError> {
         let taken = self.taken.borrow();
+        let is_idle = |name: &str| {
+            let name = name.strip_prefix(self.prefix).unwrap_or(name);
+            idle.iter().any(|beginning| name.starts_with(beginning))
+        };
         let mut names: Vec<&str> = match &self.container {
             Container::Folder(tensors) => tensors.names(),
             Container::Gguf(file) => file.tensors().map(|tensor| tensor.name).collect(),
         };
         names.sort_unstable();
-        match names.into_iter().find(|name| name.starts_with(&scope) && !taken.contains(*name)) {
+        match names.into_iter().find(|name| !taken.contains(*name) && !is_idle(name)) {
             Some(name) => Err(EngineError::unsupported("tensor", format!("{name} of {}", self.label))),
             None => Ok(()),
         }

@@ -80,6 +80,27 @@ impl<F: Finish> Task for Gate<'_, F> {
     }
 }
 
+/// Activates the values of a row in place.
+pub(crate) struct Activate<'a, F> {
+    pub(crate) row: &'a mut [f32],
+    pub(crate) activation: F,
+}
+
+impl<F: Finish> Task for Activate<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for chunk in self.row.chunks_mut(16) {
+            let mut values = [0.0; 16];
+            values[..chunk.len()].copy_from_slice(chunk);
+            let activated = self.activation.finish(simd, simd.load(&values));
+            simd.store(activated, &mut values);
+            chunk.copy_from_slice(&values[..chunk.len()]);
+        }
+    }
+}
+
 /// Adds rows that stand `stride` apart to rows of `width` values.
 pub(crate) struct Add<'a> {
     pub(crate) rows: &'a mut [f32],

@@ -4,6 +4,7 @@
 //! the one with the lowest rank, leftmost first, becomes one symbol, until no rule applies. (Sennrich et al. 2016; the
 //! byte alphabet is that of GPT-2.)
 
+mod json;
 mod merges;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use super::seams::Seams;
 use super::split::Pretokenizer;
 use super::vocabulary::{Kind, Vocabulary};
 use crate::TokenId;
+pub(super) use json::BytePairs;
 use merges::{Builder, Merges, is_alphabet, key_of, pair};
 pub(super) use merges::{PairHasher, alphabet_bytes};
 
@@ -79,6 +81,11 @@ impl Bpe {
         };
         let wholeness = Wholeness::new(vocabulary.len());
         Self { pretokenizer, symbols, merges, steps, words, wholeness, byte_symbols, byte_tokens, seams }
+    }
+
+    /// Whether each byte by itself is a token.
+    fn knows_all_bytes(&self) -> bool {
+        self.byte_tokens.iter().all(|&id| id != NONE)
     }
 
     /// Whether tokens write a space as U+2581.

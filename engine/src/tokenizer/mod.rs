@@ -5,8 +5,11 @@
 //! concerned says so. Control tokens come only out of text that the caller vouches for ([`Special::Parse`]); text of
 //! people and documents cannot produce them, whatever it spells.
 
+mod added;
 mod bpe;
 mod charsmap;
+mod encoder;
+mod json;
 mod lookup;
 mod merging;
 mod read;
@@ -17,16 +20,17 @@ mod spm;
 mod stream;
 mod unigram;
 mod vocabulary;
-pub(crate) mod wordpiece;
+mod wordpiece;
 
 use crate::TokenId;
 use bpe::Bpe;
+pub use encoder::EncoderTokenizer;
+pub use json::PairTokens;
 use seams::SPACE_MARK;
 use special::{Fragment, SpecialTokens};
 use spm::Spm;
 pub use stream::TextStream;
 use unigram::Pieces;
-pub use unigram::Unigram;
 use vocabulary::{Kind, Vocabulary};
 use wordpiece::WordPiece;
 

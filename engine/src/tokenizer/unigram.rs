@@ -17,6 +17,7 @@ use super::charsmap::CharsMap;
 use super::lookup::Remembered;
 use super::seams::{SPACE_MARK, Seams};
 use crate::TokenId;
+pub(super) use json::UnigramFile;
 
 /// How much less likely than the least likely piece a character is that no piece holds.
 const UNKNOWN_PENALTY: f64 = 10.0;
@@ -210,53 +211,5 @@ impl Marking {
             self.begun = true;
         }
         self.out.push(c);
-    }
-}
-
-/// The Unigram tokenizer of an encoder, from its `tokenizer.json`.
-#[derive(Debug)]
-pub struct Unigram {
-    pieces: Pieces,
-    opening: Vec<TokenId>,
-    /// Between two texts given together.
-    between: Vec<TokenId>,
-    closing: Vec<TokenId>,
-    largest_id: TokenId,
-}
-
-impl Unigram {
-    /// The largest token id that can come out.
-    pub fn largest_id(&self) -> TokenId {
-        self.largest_id
-    }
-
-    /// The tokens of a text between the opening and the closing ones, at most `max` in all.
-    pub fn encode(&self, text: &str, max: usize) -> Vec<TokenId> {
-        let mut ids = self.opening.clone();
-        self.pieces.encode(text, &mut ids);
-        self.close(ids, max)
-    }
-
-    /// The tokens of two texts given together, as to a reranker: the second is cut short first, to at most `max`
-    /// tokens in all.
-    pub fn encode_pair(&self, first: &str, second: &str, max: usize) -> Vec<TokenId> {
-        let mut ids = self.opening.clone();
-        self.pieces.encode(first, &mut ids);
-        ids.extend_from_slice(&self.between);
-        self.pieces.encode(second, &mut ids);
-        self.close(ids, max)
-    }
-
-    fn close(&self, mut ids: Vec<TokenId>, max: usize) -> Vec<TokenId> {
-        ids.truncate(max.saturating_sub(self.closing.len()));
-        ids.extend_from_slice(&self.closing);
-        ids
-    }
-
-    /// The number of tokens of a whole text, without the opening and the closing ones.
-    pub fn count(&self, text: &str) -> usize {
-        let mut ids = Vec::new();
-        self.pieces.encode(text, &mut ids);
-        ids.len()
     }
 }

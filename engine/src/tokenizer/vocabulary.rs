@@ -70,22 +70,27 @@ impl Vocabulary {
             return Err(file.damaged(format!("{key} holds {} tokens; 1 to {TOKENS_MAX} are allowed", tokens.len())));
         }
         let kinds_key = "tokenizer.ggml.token_type";
-        let mut kinds: Vec<Kind> = match file.unsigned_list(kinds_key)? {
+        let kinds: Vec<Kind> = match file.unsigned_list(kinds_key)? {
             Some(list) => list.into_iter().map(Kind::from_id).collect(),
             None => vec![Kind::Normal; tokens.len()],
         };
         if kinds.len() != tokens.len() {
             return Err(file.damaged(format!("{kinds_key} holds {} values for {} tokens", kinds.len(), tokens.len())));
         }
+        Self::of(tokens.iter().zip(kinds), decode).map_err(|what| file.damaged(format!("{key} holds {what}")))
+    }
+
+    /// The vocabulary of those tokens and kinds, or what is wrong with them; `decode` as in [`Vocabulary::read`].
+    pub(super) fn of<'a>(
+        tokens: impl Iterator<Item = (&'a [u8], Kind)>,
+        decode: impl Fn(&[u8]) -> Vec<u8>,
+    ) -> Result<Self, String> {
         let mut vocabulary = Self { texts: Arena::default(), bytes: Arena::default(), kinds: Vec::new() };
-        for (id, (text, kind)) in tokens.iter().zip(&mut kinds).enumerate() {
+        for (id, (text, kind)) in tokens.enumerate() {
             if text.len() > TOKEN_BYTES_MAX {
-                let what = format!("{key} holds token {id} of {} bytes; {TOKEN_BYTES_MAX} are allowed", text.len());
-                return Err(file.damaged(what));
+                return Err(format!("token {id} of {} bytes; {TOKEN_BYTES_MAX} are allowed", text.len()));
             }
-            if *kind != Kind::Control && always_control(text) {
-                *kind = Kind::Control;
-            }
+            let kind = if always_control(text) { Kind::Control } else { kind };
             vocabulary.texts.push(text);
             match kind {
                 Kind::Control | Kind::Unknown => vocabulary.bytes.push(&[]),
@@ -93,8 +98,8 @@ impl Vocabulary {
                 Kind::Byte => vocabulary.bytes.push(byte_of(text).as_slice()),
                 Kind::Normal | Kind::Unused => vocabulary.bytes.push(&decode(text)),
             }
+            vocabulary.kinds.push(kind);
         }
-        vocabulary.kinds = kinds;
         Ok(vocabulary)
     }
 

@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
+use super::json::{FILE_BYTES_MAX, TokenizerJson, damaged, kind};
 use super::read::special_id;
 use super::seams::SPACE_MARK;
 use super::vocabulary::Vocabulary;
@@ -17,8 +19,6 @@ use crate::encoders::{damaged_json, read_bounded};
 use crate::gguf::GgufFile;
 use crate::{EngineError, TokenId};
 
-/// Largest tokenizer file, in bytes.
-const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Words of more characters than this are unknown as a whole.
 const WORD_CHARS_MAX: usize = 100;
 
@@ -32,6 +32,11 @@ struct Normalizer {
     strip_accents: Option<bool>,
     #[serde(default = "yes")]
     lowercase: bool,
+}
+
+impl Normalizer {
+    const NOTHING: Self =
+        Self { clean_text: false, handle_chinese_chars: false, strip_accents: Some(false), lowercase: false };
 }
 
 fn yes() -> bool {
@@ -53,15 +58,7 @@ pub(crate) struct WordPiece {
 }
 
 #[derive(Deserialize)]
-struct TokenizerFile {
-    normalizer: Option<serde_json::Value>,
-    model: ModelPart,
-}
-
-#[derive(Deserialize)]
 struct ModelPart {
-    #[serde(rename = "type")]
-    kind: Option<String>,
     vocab: HashMap<String, TokenId>,
     unk_token: Option<String>,
     continuing_subword_prefix: Option<String>,
@@ -75,32 +72,30 @@ struct SlowSettings {
 }
 
 impl WordPiece {
-    /// Reads `tokenizer.json`, or `vocab.txt` where there is none.
-    pub(crate) fn read(folder: &Path) -> Result<Self, EngineError> {
-        let path = folder.join("tokenizer.json");
-        if path.is_file() { Self::from_json(&path) } else { Self::from_list(folder) }
-    }
-
-    fn from_json(path: &Path) -> Result<Self, EngineError> {
-        let bytes = read_bounded(path, FILE_BYTES_MAX)?;
-        let file: TokenizerFile = serde_json::from_slice(&bytes).map_err(|error| damaged_json(path, &error))?;
-        if file.model.kind.as_deref().is_some_and(|kind| kind != "WordPiece") {
-            let kind = file.model.kind.unwrap_or_default();
-            return Err(EngineError::unsupported("tokenizer", format!("{kind}; for encoders WordPiece can be read")));
+    /// Takes the pieces out of a `tokenizer.json`; its post-processor is given with them.
+    pub(super) fn from_json(json: &TokenizerJson) -> Result<(Self, Option<Value>), EngineError> {
+        let file = json.parse::<ModelPart>()?;
+        file.refuse_text_tokens("WordPiece")?;
+        let cut = file.pre_tokenizer.as_ref().map_or("", kind);
+        if !matches!(cut, "" | "BertPreTokenizer") {
+            return Err(EngineError::unsupported("pre-tokenizer", format!("{cut:?} of a WordPiece")));
         }
-        let normalizer = file.normalizer.unwrap_or_else(|| serde_json::json!({}));
-        if normalizer.get("type").is_some_and(|kind| kind != "BertNormalizer") {
-            return Err(EngineError::unsupported("normalizer", normalizer["type"].to_string()));
-        }
-        let normalizer = serde_json::from_value(normalizer).map_err(|error| damaged_json(path, &error))?;
+        let normalizer = match file.normalizer.filter(|normalizer| !normalizer.is_null()) {
+            None => Normalizer::NOTHING,
+            Some(other) if kind(&other) != "BertNormalizer" => {
+                return Err(EngineError::unsupported("normalizer", format!("{:?} of a WordPiece", kind(&other))));
+            }
+            Some(normalizer) => serde_json::from_value(normalizer).map_err(|error| damaged(error.to_string()))?,
+        };
         let prefix = file.model.continuing_subword_prefix.unwrap_or_else(|| "##".to_owned());
         let unknown = file.model.unk_token.unwrap_or_else(|| "[UNK]".to_owned());
         let mut pieces = Self::new(file.model.vocab, &prefix, &unknown, normalizer)?;
         pieces.word_chars_max = file.model.max_input_chars_per_word.unwrap_or(WORD_CHARS_MAX).min(WORD_CHARS_MAX);
-        Ok(pieces)
+        Ok((pieces, file.post_processor))
     }
 
-    fn from_list(folder: &Path) -> Result<Self, EngineError> {
+    /// The pieces of a `vocab.txt`, with `tokenizer_config.json` beside it.
+    pub(super) fn from_list(folder: &Path) -> Result<Self, EngineError> {
         let bytes = read_bounded(&folder.join("vocab.txt"), FILE_BYTES_MAX)?;
         let text = String::from_utf8(bytes).map_err(|_| EngineError::damaged("vocab.txt", 0, "not UTF-8"))?;
         let vocabulary = text.lines().zip(0..).map(|(piece, id)| (piece.trim_end().to_owned(), id)).collect();
@@ -187,35 +182,23 @@ impl WordPiece {
         ids.chain([self.unknown, self.opening, self.closing]).max().unwrap_or(0)
     }
 
-    /// The tokens of a text between the opening and the closing one, at most `max` in all.
-    pub(crate) fn encode(&self, text: &str, max: usize) -> Vec<TokenId> {
-        let mut ids = vec![self.opening];
-        let room = max.saturating_sub(1);
+    /// The tokens that open and close a text.
+    pub(super) fn ends(&self) -> (TokenId, TokenId) {
+        (self.opening, self.closing)
+    }
+
+    /// Appends the first tokens of a text, at least `most` where there are so many.
+    pub(super) fn append_most(&self, text: &str, most: usize, out: &mut Vec<TokenId>) {
+        let begin = out.len();
         self.words(text, &mut |word| {
-            self.pieces(word, &mut |id| ids.push(id));
-            ids.len() < room
+            self.pieces(word, &mut |id| out.push(id));
+            out.len() - begin < most
         });
-        ids.truncate(room);
-        ids.push(self.closing);
-        ids
     }
 
     /// Appends the tokens of a text, without the opening and the closing one.
     pub(super) fn append(&self, text: &str, out: &mut Vec<TokenId>) {
-        self.words(text, &mut |word| {
-            self.pieces(word, &mut |id| out.push(id));
-            true
-        });
-    }
-
-    /// The number of tokens of a whole text, without the opening and the closing one.
-    pub(crate) fn count(&self, text: &str) -> usize {
-        let mut count = 0;
-        self.words(text, &mut |word| {
-            self.pieces(word, &mut |_| count += 1);
-            true
-        });
-        count
+        self.append_most(text, usize::MAX, out);
     }
 
     /// Calls `take` with each normalised word until it returns false.

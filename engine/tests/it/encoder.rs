@@ -227,7 +227,7 @@ fn damaged_folders_are_refused() {
     for error in damaged {
         assert!(matches!(error, EngineError::Damaged { .. }), "{error}");
     }
-    let unsupported = damage(&config("model_type", json!("roberta")));
+    let unsupported = damage(&config("model_type", json!("deberta-v2")));
     assert!(matches!(unsupported, EngineError::Unsupported { .. }), "{unsupported}");
     assert!(matches!(
         damage(&|folder| std::fs::remove_file(folder.join("config.json")).unwrap()),

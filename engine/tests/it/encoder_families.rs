@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::encoder::{cosine, write_tensors};
 use crate::gguf_writer::Writer;
 
-const WIDTH: usize = 48;
+pub(crate) const WIDTH: usize = 48;
 const INNER: usize = 80;
 const LAYERS: usize = 4;
-const VOCABULARY: usize = 40;
-const POSITIONS: usize = 64;
+pub(crate) const VOCABULARY: usize = 40;
+pub(crate) const POSITIONS: usize = 64;
 
 /// Values between -1 and 1 by a fixed rule.
 fn values(count: usize, seed: usize) -> impl Iterator<Item = f32> {
@@ -24,10 +24,10 @@ fn values(count: usize, seed: usize) -> impl Iterator<Item = f32> {
 }
 
 /// Name and shape of each tensor.
-type Shapes = Vec<(String, Vec<usize>)>;
+pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
 
 /// Names and shapes of a family's tensors in the order in which they are made.
-fn shapes(family: &str) -> Shapes {
+pub(crate) fn shapes(family: &str) -> Shapes {
     let mut out = Vec::new();
     let mut weight = |name: String, shape: &[usize]| out.push((format!("{name}.weight"), shape.to_vec()));
     match family {
@@ -93,7 +93,7 @@ fn pieces() -> Vec<String> {
     special.into_iter().chain((4..VOCABULARY).map(piece)).collect()
 }
 
-fn config(family: &str) -> Value {
+pub(crate) fn config(family: &str) -> Value {
     match family {
         "nomic_bert" => json!({"model_type": family, "n_embd": WIDTH, "n_layer": LAYERS, "n_head": 3, "n_inner": INNER,
             "vocab_size": VOCABULARY, "n_positions": POSITIONS, "type_vocab_size": 2, "activation_function": "swiglu",
@@ -109,7 +109,7 @@ fn config(family: &str) -> Value {
     }
 }
 
-fn write_folder(folder: &Path, family: &str, pooling: &str, shapes: &[(String, Vec<usize>)]) {
+pub(crate) fn write_folder(folder: &Path, family: &str, pooling: &str, shapes: &[(String, Vec<usize>)]) {
     std::fs::write(folder.join("config.json"), config(family).to_string()).unwrap();
     std::fs::write(folder.join("vocab.txt"), pieces().join("\n")).unwrap();
     std::fs::create_dir(folder.join("1_Pooling")).unwrap();
@@ -119,7 +119,7 @@ fn write_folder(folder: &Path, family: &str, pooling: &str, shapes: &[(String, V
     write_tensors(&folder.join("model.safetensors"), "F32", tensors(shapes));
 }
 
-fn tensors(shapes: &[(String, Vec<usize>)]) -> impl Iterator<Item = (String, Vec<usize>, Vec<f32>)> {
+pub(crate) fn tensors(shapes: &[(String, Vec<usize>)]) -> impl Iterator<Item = (String, Vec<usize>, Vec<f32>)> {
     shapes.iter().enumerate().map(|(seed, (name, shape))| {
         let is_norm = shape.len() == 1 && name.ends_with(".weight");
         let values = values(shape.iter().product(), seed).map(|v| if is_norm { 1.0 + 0.25 * v } else { 0.25 * v });
@@ -132,6 +132,12 @@ fn gguf_name(name: &str) -> String {
     let name = name.trim_start_matches("model.").replace("encoder.layer.", "blk.").replace("encoder.layers.", "blk.");
     let name = if name.starts_with("layers.") { name.replacen("layers.", "blk.", 1) } else { name };
     let pairs = [
+        ("pooler.dense", "cls"),
+        ("head.dense", "cls"),
+        ("head.norm", "cls.norm"),
+        ("classifier.dense", "cls"),
+        ("classifier.out_proj", "cls.output"),
+        ("classifier", "cls.output"),
         ("embeddings.word_embeddings", "token_embd"),
         ("embeddings.tok_embeddings", "token_embd"),
         ("embeddings.position_embeddings", "position_embd"),
@@ -164,7 +170,7 @@ fn gguf_name(name: &str) -> String {
     found.map_or_else(|| name.clone(), |(folder, file)| name.replace(folder, file))
 }
 
-fn write_gguf(path: &Path, architecture: &str, shapes: &[(String, Vec<usize>)]) {
+pub(crate) fn write_gguf(path: &Path, architecture: &str, pooling: u32, shapes: &[(String, Vec<usize>)]) {
     let key = |name: &str| format!("{architecture}.{name}");
     let pieces: Vec<String> = pieces()
         .into_iter()
@@ -184,7 +190,7 @@ fn write_gguf(path: &Path, architecture: &str, shapes: &[(String, Vec<usize>)]) 
         .key_u32(&key("attention.head_count"), 3)
         .key_u32(&key("feed_forward_length"), INNER as u32)
         .key_u32(&key("context_length"), POSITIONS as u32)
-        .key_u32(&key("pooling_type"), 1)
+        .key_u32(&key("pooling_type"), pooling)
         .key_flag(&key("attention.causal"), false)
         .key_u32(&key("attention.sliding_window"), if architecture == "modern-bert" { 8 } else { 0 })
         .key_text("tokenizer.ggml.model", "bert")
@@ -209,7 +215,7 @@ fn a_gguf_file_gives_the_vectors_of_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         write_folder(folder.path(), family, "mean", &shapes(family));
         let file = folder.path().join("model.gguf");
-        write_gguf(&file, architecture, &shapes(family));
+        write_gguf(&file, architecture, 1, &shapes(family));
         let from_folder = Encoder::load(folder.path(), 1).unwrap();
         let from_file = Encoder::load(&file, 1).unwrap();
         let text = "w4 w5x6 w7 [SEP] w8x9x12 unknown".to_owned() + &" w10".repeat(20);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cloister_engine::gguf::GgufFile;
-use cloister_engine::{EngineError, Special, TokenId, Tokenizer, Unigram};
+use cloister_engine::{EngineError, Special, TokenId, Tokenizer};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -169,84 +169,6 @@ fn word_pieces_of_a_gguf_file() {
         assert_eq!(&tokenizer.encode(text, *special), wanted, "{text:?}");
     }
     assert_eq!(tokenizer.encode_prompt("", Special::AsText), [2, 3]);
-}
-
-/// A map of characters in which A becomes "a" and é becomes "e", in base64.
-fn charsmap() -> String {
-    let mut units = vec![0u32; 0x200];
-    units[0] = 0x100 << 10;
-    let (upper, first) = (0x100 ^ 0x41, 0x100 ^ 0xc3);
-    units[upper] = 0x41 | 1 << 8 | ((upper as u32 ^ 0x10) << 10);
-    units[0x10] = 1 << 31;
-    units[first] = 0xc3 | (first as u32 ^ 0x20 ^ 0xa9) << 10;
-    units[0x20] = 0xa9 | 1 << 8 | (0x20 ^ 0x11) << 10;
-    units[0x11] = 1 << 31 | 2;
-    let mut bytes = (units.len() as u32 * 4).to_le_bytes().to_vec();
-    bytes.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
-    bytes.extend(b"a\0e\0");
-    bytes.chunks(3).fold(String::new(), |mut text, group| {
-        let bits = group.iter().chain([0, 0].iter()).take(3).fold(0u32, |bits, &byte| bits << 8 | u32::from(byte));
-        for at in 0..4 {
-            let six = (bits >> (18 - 6 * at) & 63) as usize;
-            let table = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-            text.push(if at <= group.len() { char::from(table[six]) } else { '=' });
-        }
-        text
-    })
-}
-
-#[test]
-fn a_unigram_of_the_hugging_face_layout() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |normalizer: Value, model: Value| {
-        let special = |id: u32, text: &str| serde_json::json!({"id": id, "content": text, "special": true});
-        let file = serde_json::json!({
-            "added_tokens": [special(0, "<s>"), special(1, "<pad>"), special(2, "</s>"), special(3, "<unk>")],
-            "normalizer": normalizer,
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"},
-                {"type": "Metaspace", "replacement": "▁", "add_prefix_space": true}]},
-            "post_processor": {"type": "TemplateProcessing",
-                "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}],
-                "pair": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}},
-                    {"SpecialToken": {"id": "</s>"}}, {"Sequence": {"id": "B"}}, {"SpecialToken": {"id": "</s>"}}],
-                "special_tokens": {"<s>": {"ids": [0]}, "</s>": {"ids": [2]}}},
-            "model": model,
-        });
-        std::fs::write(folder.path().join("tokenizer.json"), file.to_string()).unwrap();
-        Unigram::read(folder.path())
-    };
-    let vocab = serde_json::json!([
-        ["<s>", 0.0],
-        ["<pad>", 0.0],
-        ["</s>", 0.0],
-        ["<unk>", 0.0],
-        ["▁", -2.0],
-        ["a", -3.0],
-        ["e", -3.0],
-        ["▁ae", -4.0],
-        ["é", -0.1]
-    ]);
-    let model = serde_json::json!({"type": "Unigram", "unk_id": 3, "vocab": vocab});
-    let precompiled = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": charsmap()});
-    let unigram = write(precompiled.clone(), model.clone()).unwrap();
-    let rows: &[(&str, usize, &[TokenId])] = &[
-        ("Aé\u{2003}a", 99, &[0, 7, 4, 5, 2]),
-        ("</s>", 99, &[0, 4, 3, 2]),
-        ("a a a a", 5, &[0, 4, 5, 4, 2]),
-        ("", 99, &[0, 2]),
-    ];
-    for (text, max, wanted) in rows {
-        assert_eq!(&unigram.encode(text, *max), wanted, "{text:?}");
-    }
-    assert_eq!(unigram.encode_pair("ae", "a", 99), [0, 7, 2, 2, 4, 5, 2]);
-    assert_eq!((unigram.count("ae a"), unigram.largest_id()), (3, 8));
-    let unsupported = |outcome| matches!(outcome, Err(EngineError::Unsupported { .. }));
-    let damaged = |outcome| matches!(outcome, Err(EngineError::Damaged { .. }));
-    assert!(unsupported(write(serde_json::json!({"type": "NFKC"}), model.clone())));
-    assert!(unsupported(write(precompiled.clone(), serde_json::json!({"type": "BPE", "vocab": {}, "merges": []}))));
-    assert!(damaged(write(precompiled.clone(), serde_json::json!({"type": "Unigram", "unk_id": 9, "vocab": vocab}))));
-    let cut = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "/////w=="});
-    assert!(damaged(write(cut, model)));
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl From<appliance::AuditVerdict> for AuditVerdict {
 pub struct Model {
     /// Catalogue id.
     pub id: String,
-    /// generate or embed.
+    /// generate, embed or rerank.
     pub role: String,
     /// Architecture, such as `qwen2`.
     pub architecture: String,

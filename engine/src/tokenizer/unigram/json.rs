@@ -1,36 +1,13 @@
 //! Reading `tokenizer.json` of the Hugging Face library where its model is a Unigram.
 
-use std::collections::HashMap;
-use std::path::Path;
-
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Piece, Pieces, Spaces, Unigram};
-use crate::encoders::{damaged_json, read_bounded};
+use super::{Piece, Pieces, Spaces};
 use crate::tokenizer::charsmap::CharsMap;
+use crate::tokenizer::json::{File, TokenizerJson, kind, steps};
 use crate::tokenizer::vocabulary::TOKENS_MAX;
 use crate::{EngineError, TokenId};
-
-/// Largest tokenizer file, in bytes.
-const FILE_BYTES_MAX: u64 = 64 << 20;
-
-#[derive(Deserialize)]
-struct File {
-    #[serde(default)]
-    added_tokens: Vec<Added>,
-    normalizer: Option<Value>,
-    pre_tokenizer: Option<Value>,
-    post_processor: Option<Value>,
-    model: Model,
-}
-
-#[derive(Deserialize)]
-struct Added {
-    id: TokenId,
-    #[serde(default)]
-    special: bool,
-}
 
 #[derive(Deserialize)]
 struct Model {
@@ -40,26 +17,26 @@ struct Model {
     vocab: Vec<(String, f64)>,
 }
 
-impl Unigram {
-    /// Reads `tokenizer.json` of a folder.
+/// What a file with a Unigram holds beside its post-processor.
+pub(in crate::tokenizer) struct UnigramFile {
+    pub(in crate::tokenizer) pieces: Pieces,
+    pub(in crate::tokenizer) largest_id: TokenId,
+    pub(in crate::tokenizer) post_processor: Option<Value>,
+}
+
+impl UnigramFile {
+    /// Takes the pieces out of a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] for another model, normaliser or pre-tokeniser than those of SentencePiece's Unigram,
-    /// [`EngineError::Damaged`] or [`EngineError::Io`] for a file that cannot be read.
-    pub fn read(folder: &Path) -> Result<Self, EngineError> {
-        let path = folder.join("tokenizer.json");
-        let bytes = read_bounded(&path, FILE_BYTES_MAX)?;
-        let kind: Kind = serde_json::from_slice(&bytes).map_err(|error| damaged_json(&path, &error))?;
-        if kind.model.kind.as_deref() != Some("Unigram") {
-            let kind = kind.model.kind.unwrap_or_default();
-            return Err(EngineError::unsupported("tokenizer", format!("{kind:?}; Unigram is wanted here")));
-        }
-        let file: File = serde_json::from_slice(&bytes).map_err(|error| damaged_json(&path, &error))?;
-        Self::from_file(file)
+    /// [`EngineError::Unsupported`] for another normaliser or pre-tokeniser than those of SentencePiece's Unigram and for added
+    /// tokens that are not special, [`EngineError::Damaged`] for a file that makes no sense.
+    pub(in crate::tokenizer) fn read(json: &TokenizerJson) -> Result<Self, EngineError> {
+        Self::from_file(json.parse()?)
     }
 
-    fn from_file(file: File) -> Result<Self, EngineError> {
-        let Model { unk_id, byte_fallback, vocab, .. } = file.model;
+    fn from_file(file: File<Model>) -> Result<Self, EngineError> {
+        file.refuse_text_tokens("Unigram")?;
+        let Model { unk_id, byte_fallback, vocab } = file.model;
         let damaged = |what: String| EngineError::damaged("tokenizer.json", 0, what);
         if byte_fallback {
             return Err(EngineError::unsupported("tokenizer", "Unigram with byte fallback".to_owned()));
@@ -86,39 +63,11 @@ impl Unigram {
             id,
             score: *score,
         });
-        let Frame { opening, between, closing } = Frame::read(file.post_processor.as_ref())?;
-        let ids = opening.iter().chain(&between).chain(&closing).copied();
         Ok(Self {
-            largest_id: ids.chain([vocab.len() as TokenId - 1]).max().unwrap_or(0),
+            largest_id: vocab.len() as TokenId - 1,
             pieces: Pieces::new(pieces, score_min, unknown, charsmap, spaces),
-            opening,
-            between,
-            closing,
+            post_processor: file.post_processor,
         })
-    }
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    model: KindOfModel,
-}
-
-#[derive(Deserialize)]
-struct KindOfModel {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-}
-
-fn kind(value: &Value) -> &str {
-    value.get("type").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The steps of a normaliser or pre-tokeniser: the parts of a sequence, or the one that it is.
-fn steps<'v>(value: &'v Value, parts: &str) -> Vec<&'v Value> {
-    match kind(value) {
-        "" => Vec::new(),
-        "Sequence" => value.get(parts).and_then(Value::as_array).into_iter().flatten().collect(),
-        _ => vec![value],
     }
 }
 
@@ -174,62 +123,6 @@ fn read_spaces(normalizer: &Value, pre_tokenizer: Option<&Value>) -> Result<Spac
         return Err(unsupported("Metaspace without a mark before the text"));
     }
     Ok(Spaces { prefix, merged, of_every_kind })
-}
-
-/// The control tokens around texts.
-#[derive(Debug, Default)]
-struct Frame {
-    opening: Vec<TokenId>,
-    between: Vec<TokenId>,
-    closing: Vec<TokenId>,
-}
-
-impl Frame {
-    fn read(processor: Option<&Value>) -> Result<Self, EngineError> {
-        let Some(processor) = processor.filter(|processor| !processor.is_null()) else { return Ok(Self::default()) };
-        match kind(processor) {
-            "TemplateProcessing" => Ok(Self::from_template(processor)),
-            "RobertaProcessing" => {
-                let id = |name: &str| {
-                    let id = processor.get(name).and_then(|pair| pair.get(1)).and_then(Value::as_u64);
-                    id.and_then(|id| TokenId::try_from(id).ok())
-                        .ok_or_else(|| EngineError::damaged("tokenizer.json", 0, format!("RobertaProcessing: {name}")))
-                };
-                let (cls, sep) = (id("cls")?, id("sep")?);
-                Ok(Self { opening: vec![cls], between: vec![sep, sep], closing: vec![sep] })
-            }
-            other => Err(EngineError::unsupported("post-processor", format!("{other:?} of a Unigram"))),
-        }
-    }
-
-    fn from_template(processor: &Value) -> Self {
-        let no_tokens = serde_json::Map::new();
-        let tokens = processor.get("special_tokens").and_then(Value::as_object).unwrap_or(&no_tokens);
-        let ids: HashMap<&str, Vec<TokenId>> = tokens
-            .iter()
-            .map(|(name, token)| {
-                let list = token.get("ids").and_then(Value::as_array).into_iter().flatten();
-                (name.as_str(), list.filter_map(|id| TokenId::try_from(id.as_u64()?).ok()).collect())
-            })
-            .collect();
-        // The tokens before the first text, after it, and so on.
-        let parts = |template: &str| {
-            let mut parts = vec![Vec::new()];
-            for part in processor.get(template).and_then(Value::as_array).into_iter().flatten() {
-                let token = part.pointer("/SpecialToken/id").and_then(Value::as_str);
-                match (token.and_then(|name| ids.get(name)), parts.last_mut()) {
-                    (Some(ids), Some(last)) => last.extend(ids),
-                    (None, _) if part.get("Sequence").is_some() => parts.push(Vec::new()),
-                    _ => {}
-                }
-            }
-            parts
-        };
-        let mut single = parts("single").into_iter();
-        let (opening, closing) = (single.next().unwrap_or_default(), single.next().unwrap_or_default());
-        let between = parts("pair").into_iter().nth(1).unwrap_or_default();
-        Self { opening, between, closing }
-    }
 }
 
 /// The bytes of a base64 text (RFC 4648); `None` when it is none.
