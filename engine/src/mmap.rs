@@ -311,7 +311,7 @@ mod tests {
     fn more_maps_than_regions_are_refused_and_regions_come_back() {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let file = file_of(10);
-        let maps: Vec<_> = (0..REGIONS_MAX + 1).map_while(|_| FileBytes::map(file.path()).ok()).collect();
+        let maps: Vec<_> = (0..=REGIONS_MAX).map_while(|_| FileBytes::map(file.path()).ok()).collect();
         assert!(!maps.is_empty() && maps.len() <= REGIONS_MAX);
         assert!(FileBytes::map(file.path()).is_err());
         drop(maps);

@@ -216,9 +216,7 @@ mod tests {
 
     #[test]
     fn shapes_beyond_the_file_are_refused_before_anything_is_reserved() {
-        for (rows, cols) in
-            [(u64::MAX, 32), (1 << 60, 1 << 20), (u64::MAX - 3, u64::MAX & !31), (0, 32), (16, 0), (16, 31)]
-        {
+        for (rows, cols) in [(u64::MAX, 32), (1 << 60, 1 << 20), (u64::MAX - 3, !31u64), (0, 32), (16, 0), (16, 31)] {
             let mut table = 1u32.to_le_bytes().to_vec();
             table.extend([1, b'a']);
             table.extend(0u64.to_le_bytes());

@@ -278,7 +278,7 @@ pub(crate) fn load(
     let mut notes = Vec::new();
     for place in &places {
         match place::open(place) {
-            Ok(file) => match loading.from_file(file, place) {
+            Ok(file) => match loading.read(file, place) {
                 Ok((decoder, bytes)) => return Ok(Some(Loaded::filed(decoder, bytes, place, false, notes))),
                 Err(why) => notes.push(format!("{} was not used: {why}", place.display())),
             },
@@ -287,7 +287,7 @@ pub(crate) fn load(
         }
     }
     for place in &places {
-        match loading.into_file(place, holding.packed_bytes)? {
+        match loading.write(place, holding.packed_bytes)? {
             Ok((decoder, bytes)) => return Ok(Some(Loaded::filed(decoder, bytes, place, true, notes))),
             Err(why) => notes.push(format!("{} was not written: {why}", place.display())),
         }
@@ -317,7 +317,7 @@ struct Loading<'a> {
 
 impl Loading<'_> {
     /// The decoder with the weights of a file, or why they are not used.
-    fn from_file(&self, file: File, place: &Path) -> Result<(Decoder, Arc<FileBytes>), String> {
+    fn read(&self, file: File, place: &Path) -> Result<(Decoder, Arc<FileBytes>), String> {
         let bytes = FileBytes::map_file(file, place).map_err(|error| error.to_string())?;
         bytes.ask_for_large_pages();
         let packed = PackedFile::read(bytes, &self.key, self.pool).map_err(|fault| fault.to_string())?;
@@ -329,11 +329,7 @@ impl Loading<'_> {
     }
 
     /// Packs the weights into a file and takes them from it; the inner error says why that was not possible.
-    fn into_file(
-        &self,
-        place: &Path,
-        packed_bytes: u64,
-    ) -> Result<Result<(Decoder, Arc<FileBytes>), String>, EngineError> {
+    fn write(&self, place: &Path, packed_bytes: u64) -> Result<Result<(Decoder, Arc<FileBytes>), String>, EngineError> {
         let bytes = packed_bytes.saturating_add(TABLE_ROOM_BYTES);
         let writer = match Writer::begin(place, bytes) {
             Ok(writer) => writer,
@@ -346,6 +342,6 @@ impl Loading<'_> {
         // What was packed while the model changed is nothing to keep.
         self.model.check()?;
         let written = writer.finish(&self.key).map_err(|error| error.to_string());
-        Ok(written.and_then(|file| self.from_file(file, place)))
+        Ok(written.and_then(|file| self.read(file, place)))
     }
 }

@@ -35,8 +35,8 @@ pub(super) fn places(model: &Path, keep: &KeepPacked) -> Vec<PathBuf> {
         KeepPacked::BesideModelOr(folder) => {
             // Models of the same name from several folders must not take one another's place.
             let hash = Sha256::digest(model.as_os_str().as_bytes());
-            let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-            vec![beside, folder.join(named(&format!("-{hash}")))]
+            let hash = hash.iter().take(8).fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
+            vec![beside, folder.join(named(&format!("-{hash:016x}")))]
         }
     }
 }
@@ -99,9 +99,10 @@ impl Draft {
         draft.need_room(bytes)?;
         // Room is taken now, not found missing later; where a file system cannot do that, a write fails instead.
         #[cfg(target_os = "linux")]
-        match rustix::fs::fallocate(&draft.file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-            Err(rustix::io::Errno::NOSPC) => return Err(rustix::io::Errno::NOSPC.into()),
-            Ok(()) | Err(_) => {}
+        if let Err(rustix::io::Errno::NOSPC) =
+            rustix::fs::fallocate(&draft.file, rustix::fs::FallocateFlags::empty(), 0, bytes)
+        {
+            return Err(rustix::io::Errno::NOSPC.into());
         }
         Ok(draft)
     }

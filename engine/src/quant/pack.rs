@@ -18,7 +18,6 @@ use crate::mmap::FileBytes;
 use crate::pool::Pool;
 use memmap2::MmapMut;
 use std::io::{Error, ErrorKind};
-use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -143,26 +142,17 @@ pub struct Matrix {
     data: Data,
 }
 
+/// Takes a piece of a packed matrix: its number, its place in the matrix, and its bytes.
+type WritePiece<'a> = dyn Fn(usize, usize, &[u8]) -> std::io::Result<()> + Sync + 'a;
+
 /// Where the tiles of a matrix lie.
 enum Data {
     /// In memory of their own.
     Own(MmapMut),
-    /// In a file of packed weights.
-    Filed(Arc<FileBytes>, Range<usize>),
+    /// In a file of packed weights, from this place on.
+    Filed(Arc<FileBytes>, usize),
     /// Nowhere: they were written to a file that is not open for reading yet.
     Written,
-}
-
-impl Deref for Data {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Own(memory) => memory,
-            Self::Filed(file, range) => &file[range.clone()],
-            Self::Written => &[],
-        }
-    }
 }
 
 impl Matrix {
@@ -190,7 +180,7 @@ impl Matrix {
         (rows, cols): (usize, usize),
         bytes: &[u8],
         pool: &Pool,
-        write: &(dyn Fn(usize, usize, &[u8]) -> std::io::Result<()> + Sync),
+        write: &WritePiece<'_>,
     ) -> std::io::Result<Self> {
         let source = SourceRows::new(kind, rows, cols, bytes)?;
         let length = shape_bytes(kind, rows, cols)?;
@@ -223,9 +213,9 @@ impl Matrix {
             return None;
         }
         let length = shape_bytes(kind, rows, cols).ok()?;
-        let end = start.checked_add(length).filter(|&end| end <= file.len())?;
+        start.checked_add(length).filter(|&end| end <= file.len())?;
         let tile_bytes = length / rows.div_ceil(TILE_ROWS);
-        Some(Self::new(kind, (rows, cols), tile_bytes, Data::Filed(Arc::clone(file), start..end)))
+        Some(Self::new(kind, (rows, cols), tile_bytes, Data::Filed(Arc::clone(file), start)))
     }
 
     /// Packs a matrix of 32-bit floats, row after row.
@@ -268,7 +258,13 @@ impl Matrix {
 
     /// The quants and the scales of one tile.
     pub(crate) fn tile(&self, index: usize) -> (&[u8], &[u8]) {
-        self.data[index * self.tile_bytes..][..self.tile_bytes].split_at(self.quants_length)
+        let start = index * self.tile_bytes;
+        let tile = match &self.data {
+            Data::Own(memory) => &memory[start..][..self.tile_bytes],
+            Data::Filed(file, first) => &file[first + start..][..self.tile_bytes],
+            Data::Written => &[],
+        };
+        tile.split_at(self.quants_length)
     }
 
     /// Writes the values of one row, as [`super::dequantize`] gives them.

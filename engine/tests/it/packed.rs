@@ -10,6 +10,9 @@ use cloister_engine::{CancelFlag, EngineError, Generator, KeepPacked, LoadOption
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Something that is done to a file in use.
+type Spoil = fn(&fs::File);
+
 /// A model in a folder of its own.
 struct Home {
     folder: tempfile::TempDir,
@@ -275,8 +278,7 @@ fn one_writes_and_the_others_do_without() {
 fn weights_that_are_cut_short_or_changed_in_use_answer_nothing() {
     let cut = |file: &fs::File| file.set_len(5000).unwrap();
     let change = |file: &fs::File| std::os::unix::fs::FileExt::write_all_at(file, b"other", 6000).unwrap();
-    let cases: [(&dyn Fn(&fs::File), &str); 2] = [(&cut, "shorter"), (&change, "changed")];
-    for (spoil, why) in cases {
+    for (spoil, why) in [(cut as Spoil, "shorter"), (change, "changed")] {
         let home = Home::of(&TinyModel::LLAMA);
         let (wanted, generator) = (home.wanted(), home.start());
         let (mut sequence, cancel) = (generator.sequence(), CancelFlag::new());
