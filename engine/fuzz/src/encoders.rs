@@ -41,76 +41,80 @@ impl Sizes {
 
     /// Names in a folder and in a GGUF file, and shapes, slowest dimension first.
     fn tensors(self) -> Vec<(String, String, Vec<usize>)> {
-        let (width, inner) = (self.width(), self.inner);
+        let width = self.width();
         let mut out = Vec::new();
         let mut add = |folder: &str, gguf: &str, shape: &[usize]| {
             out.push((format!("{folder}.weight"), format!("{gguf}.weight"), shape.to_vec()));
-            if self.family < 2 && !gguf.starts_with("token_embd.") && gguf != "position_embd" && gguf != "token_types" {
+            let is_table = ["token_embd", "position_embd", "token_types"].contains(&gguf);
+            if self.family < 2 && !is_table {
                 out.push((format!("{folder}.bias"), format!("{gguf}.bias"), shape[..1].to_vec()));
             }
         };
-        let words = [PIECES.len(), width];
-        match self.family {
-            0 | 1 => {
-                add("embeddings.word_embeddings", "token_embd", &words);
-                add("embeddings.position_embeddings", "position_embd", &[self.positions, width]);
-                add("embeddings.token_type_embeddings", "token_types", &[2, width]);
-                add("embeddings.LayerNorm", "token_embd_norm", &[width]);
-                for n in 0..self.layers {
-                    let mut layer = |folder: &str, gguf: &str, shape: &[usize]| {
-                        add(&format!("encoder.layer.{n}.{folder}"), &format!("blk.{n}.{gguf}"), shape);
-                    };
-                    layer("attention.self.query", "attn_q", &[width, width]);
-                    layer("attention.self.key", "attn_k", &[width, width]);
-                    layer("attention.self.value", "attn_v", &[width, width]);
-                    layer("attention.output.dense", "attn_output", &[width, width]);
-                    layer("attention.output.LayerNorm", "attn_output_norm", &[width]);
-                    layer("intermediate.dense", "ffn_up", &[inner, width]);
-                    layer("output.dense", "ffn_down", &[width, inner]);
-                    layer("output.LayerNorm", "layer_output_norm", &[width]);
-                }
-            }
-            2 => {
-                add("embeddings.word_embeddings", "token_embd", &words);
-                add("embeddings.token_type_embeddings", "token_types", &[2, width]);
-                add("emb_ln", "token_embd_norm", &[width]);
-                for n in 0..self.layers {
-                    let mut layer = |folder: &str, gguf: &str, shape: &[usize]| {
-                        add(&format!("encoder.layers.{n}.{folder}"), &format!("blk.{n}.{gguf}"), shape);
-                    };
-                    layer("attn.Wqkv", "attn_qkv", &[3 * width, width]);
-                    layer("attn.out_proj", "attn_output", &[width, width]);
-                    layer("norm1", "attn_output_norm", &[width]);
-                    layer("mlp.fc11", "ffn_up", &[inner, width]);
-                    layer("mlp.fc12", "ffn_gate", &[inner, width]);
-                    layer("mlp.fc2", "ffn_down", &[width, inner]);
-                    layer("norm2", "layer_output_norm", &[width]);
-                }
-            }
-            _ => {
-                add("embeddings.tok_embeddings", "token_embd", &words);
-                add("embeddings.norm", "token_embd_norm", &[width]);
-                for n in 0..self.layers {
-                    let mut layer = |folder: &str, gguf: &str, shape: &[usize]| {
-                        add(&format!("layers.{n}.{folder}"), &format!("blk.{n}.{gguf}"), shape);
-                    };
-                    if n > 0 {
-                        layer("attn_norm", "attn_norm", &[width]);
-                    }
-                    layer("attn.Wqkv", "attn_qkv", &[3 * width, width]);
-                    layer("attn.Wo", "attn_output", &[width, width]);
-                    layer("mlp_norm", "ffn_norm", &[width]);
-                    layer("mlp.Wi", "ffn_up", &[2 * inner, width]);
-                    layer("mlp.Wo", "ffn_down", &[width, inner]);
-                }
-                add("final_norm", "output_norm", &[width]);
+        let words = if self.family == 3 { "embeddings.tok_embeddings" } else { "embeddings.word_embeddings" };
+        add(words, "token_embd", &[PIECES.len(), width]);
+        if self.family < 2 {
+            add("embeddings.position_embeddings", "position_embd", &[self.positions, width]);
+        }
+        if self.family < 3 {
+            add("embeddings.token_type_embeddings", "token_types", &[2, width]);
+        }
+        let norm = ["embeddings.LayerNorm", "embeddings.LayerNorm", "emb_ln", "embeddings.norm"][self.family];
+        add(norm, "token_embd_norm", &[width]);
+        for layer in 0..self.layers {
+            let place = ["encoder.layer", "encoder.layer", "encoder.layers", "layers"][self.family];
+            for (folder, gguf, shape) in self.layer(layer) {
+                add(&format!("{place}.{layer}.{folder}"), &format!("blk.{layer}.{gguf}"), &shape);
             }
         }
-        // The norms of families without biases have biases after the embedding all the same.
+        if self.family == 3 {
+            add("final_norm", "output_norm", &[width]);
+        }
+        // Families without biases may have one after the embedding all the same.
         if self.family == 2 {
             out.push(("emb_ln.bias".into(), "token_embd_norm.bias".into(), vec![width]));
         }
         out
+    }
+
+    /// Names and shapes within a layer.
+    fn layer(self, layer: usize) -> Vec<(&'static str, &'static str, Vec<usize>)> {
+        let (width, inner) = (self.width(), self.inner);
+        let (square, grow, shrink) = (vec![width, width], vec![inner, width], vec![width, inner]);
+        let (fused, both, vector) = (vec![3 * width, width], vec![2 * inner, width], vec![width]);
+        match self.family {
+            0 | 1 => vec![
+                ("attention.self.query", "attn_q", square.clone()),
+                ("attention.self.key", "attn_k", square.clone()),
+                ("attention.self.value", "attn_v", square.clone()),
+                ("attention.output.dense", "attn_output", square),
+                ("attention.output.LayerNorm", "attn_output_norm", vector.clone()),
+                ("intermediate.dense", "ffn_up", grow),
+                ("output.dense", "ffn_down", shrink),
+                ("output.LayerNorm", "layer_output_norm", vector),
+            ],
+            2 => vec![
+                ("attn.Wqkv", "attn_qkv", fused),
+                ("attn.out_proj", "attn_output", square),
+                ("norm1", "attn_output_norm", vector.clone()),
+                ("mlp.fc11", "ffn_up", grow.clone()),
+                ("mlp.fc12", "ffn_gate", grow),
+                ("mlp.fc2", "ffn_down", shrink),
+                ("norm2", "layer_output_norm", vector),
+            ],
+            _ => {
+                let mut parts = vec![
+                    ("attn.Wqkv", "attn_qkv", fused),
+                    ("attn.Wo", "attn_output", square),
+                    ("mlp_norm", "ffn_norm", vector.clone()),
+                    ("mlp.Wi", "ffn_up", both),
+                    ("mlp.Wo", "ffn_down", shrink),
+                ];
+                if layer > 0 {
+                    parts.insert(0, ("attn_norm", "attn_norm", vector));
+                }
+                parts
+            }
+        }
     }
 
     fn parts(self, of_folder: bool) -> Parts {

@@ -36,7 +36,7 @@ impl Spm {
             .collect();
         let words = TokenTable::new(&ids, |id| vocabulary.text(id));
         let mut bytes = vocabulary.byte_tokens();
-        for (byte, slot) in (0..).zip(&mut bytes) {
+        for (byte, slot) in (0..=u8::MAX).zip(&mut bytes) {
             if *slot == NONE {
                 // A model without byte tokens may still hold the plain characters.
                 let plain = words.get(&[byte], |id| vocabulary.text(id));
