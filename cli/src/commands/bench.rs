@@ -127,7 +127,7 @@ fn turns(global: &Global, model: &str, context: u32, ctx: &mut Context<'_>) -> R
                 };
                 entry.insert(match text::kv_form(turn.kv_bits)? {
                     KvForm::Bits16 => measurement,
-                    form => measurement.in_form(form)?,
+                    KvForm::Bits8 => measurement.in_form(KvForm::Bits8)?,
                 })
             }
         };
