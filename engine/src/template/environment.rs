@@ -48,11 +48,11 @@ pub(super) fn without_generation_blocks(source: &str) -> String {
     while let Some(at) = rest.find("{%") {
         let (before, tag) = rest.split_at(at);
         out.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        // The end is looked for after the beginning: in `{%}` the two would share a sign.
+        let Some((inner, after)) = tag[2..].split_once("%}") else {
             rest = tag;
             break;
         };
-        let inner = &tag[2..end];
         let word = inner.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
         let replaced = match word {
             "generation" => inner.replace("generation", "if true"),
@@ -62,7 +62,7 @@ pub(super) fn without_generation_blocks(source: &str) -> String {
         out.push_str("{%");
         out.push_str(&replaced);
         out.push_str("%}");
-        rest = &tag[end + 2..];
+        rest = after;
     }
     out.push_str(rest);
     out
@@ -109,6 +109,9 @@ mod tests {
             ("{%- generation -%}x{%- endgeneration -%}", "{%- if true -%}x{%- endif -%}"),
             ("{% if add_generation_prompt %}y{% endif %}", "{% if add_generation_prompt %}y{% endif %}"),
             ("no tags, {% unfinished", "no tags, {% unfinished"),
+            ("{%}", "{%}"),
+            ("{%}{% generation %}", "{%}{% generation %}"),
+            ("{%%}", "{%%}"),
         ];
         for (source, wanted) in rows {
             assert_eq!(without_generation_blocks(source), wanted);
