@@ -109,7 +109,7 @@ mod tests {
             token(3, "<x>", true, true),
             token(4, "éa", false, false),
         ];
-        let added = AddedTokens::new(tokens.iter(), str::to_owned).unwrap();
+        let added = AddedTokens::new(tokens.iter(), str::to_owned).expect("sound tokens");
         let cut = |text| {
             let mut found = Vec::new();
             added.cut(text, &mut |part| found.push(part));
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(cut("ééa"), [Text("é"), Token(4)]);
         assert_eq!(cut(""), []);
         let special = AddedToken { special: true, ..token(5, "<s>", false, false) };
-        let added = AddedTokens::new([special].iter(), str::to_owned).unwrap();
+        let added = AddedTokens::new([special].iter(), str::to_owned).expect("sound tokens");
         let mut found = Vec::new();
         added.cut("<s>", &mut |part| found.push(part));
         assert_eq!(found, [Text("<s>")]);

@@ -105,12 +105,11 @@ fn sizes_out_of_bounds_are_named() {
             model.write(file.path(), 3);
             let mut bytes = std::fs::read(file.path()).unwrap();
             let name = [(key.len() as u64).to_le_bytes().as_slice(), key.as_bytes()].concat();
-            match bytes.windows(name.len()).position(|window| window == name) {
-                Some(at) => bytes[at + name.len() + 4..][..4].copy_from_slice(&value.to_le_bytes()),
-                None => {
-                    model.write_with(file.path(), 3, &[(&key["llama.".len()..], Setting::Number(value))], |_| {});
-                    bytes = std::fs::read(file.path()).unwrap();
-                }
+            if let Some(at) = bytes.windows(name.len()).position(|window| window == name) {
+                bytes[at + name.len() + 4..][..4].copy_from_slice(&value.to_le_bytes());
+            } else {
+                model.write_with(file.path(), 3, &[(&key["llama.".len()..], Setting::Number(value))], |_| {});
+                bytes = std::fs::read(file.path()).unwrap();
             }
             std::fs::write(file.path(), bytes).unwrap();
             let said = Generator::load(file.path(), &options(1)).map(drop).unwrap_err().to_string();

@@ -163,7 +163,7 @@ fn what_is_not_known_is_refused_by_name() {
                     if name == "classifier.weight" {
                         shape[0] = 2;
                     }
-                })
+                });
             }),
             "classifier.weight",
         ),
