@@ -16,7 +16,7 @@ pub struct BenchResult {
 /// # Errors
 /// As [`Generator::prefill`].
 pub fn prefill(model: &Generator, size: usize, depth: usize, runs: usize) -> Result<BenchResult, EngineError> {
-    repeat(Measurement::prefill(model, size, depth)?, runs)
+    repeat(Measurement::prefill(model, KvForm::Bits16, size, depth)?, runs)
 }
 
 /// Writes `size` tokens one by one after `depth` others, `runs` times, after one run that is not counted.
@@ -38,7 +38,7 @@ pub fn decode_batch(
     batch: usize,
     runs: usize,
 ) -> Result<BenchResult, EngineError> {
-    repeat(Measurement::decode(model, size, depth, batch)?, runs)
+    repeat(Measurement::decode(model, KvForm::Bits16, size, depth, batch)?, runs)
 }
 
 fn repeat(mut measurement: Measurement<'_>, runs: usize) -> Result<BenchResult, EngineError> {
@@ -59,29 +59,26 @@ pub struct Measurement<'a> {
 }
 
 impl<'a> Measurement<'a> {
-    /// Reading `size` tokens in one go after `depth` others, which are read here.
+    /// Reading `size` tokens in one go after `depth` others, which are read here; keys and values are kept in `form`.
     ///
     /// # Errors
-    /// As [`Generator::prefill`].
-    pub fn prefill(model: &'a Generator, size: usize, depth: usize) -> Result<Self, EngineError> {
-        Self::new(model.sequence(), model, size, depth, 1, size)
+    /// As [`Generator::prefill`] and [`Generator::sequence_of`].
+    pub fn prefill(model: &'a Generator, form: KvForm, size: usize, depth: usize) -> Result<Self, EngineError> {
+        Self::new(model.sequence_of(None, form)?, model, size, depth, 1, size)
     }
 
     /// Writing `size` tokens, one in a pass, in each of `batch` sequences of `depth` tokens.
     ///
     /// # Errors
-    /// As [`Generator::prefill`].
-    pub fn decode(model: &'a Generator, size: usize, depth: usize, batch: usize) -> Result<Self, EngineError> {
-        Self::new(model.sequence(), model, size, depth, batch.max(1), 1)
-    }
-
-    /// The same measurement with keys and values kept in a given form.
-    ///
-    /// # Errors
-    /// As [`Generator::prefill`] and [`Generator::sequence_in`].
-    pub fn in_form(self, form: KvForm) -> Result<Self, EngineError> {
-        let (model, size, batch) = (self.model, self.tokens.len() - self.depth, self.sequences.len());
-        Self::new(model.sequence_in(form)?, model, size, self.depth, batch, self.step)
+    /// As [`Generator::prefill`] and [`Generator::sequence_of`].
+    pub fn decode(
+        model: &'a Generator,
+        form: KvForm,
+        size: usize,
+        depth: usize,
+        batch: usize,
+    ) -> Result<Self, EngineError> {
+        Self::new(model.sequence_of(None, form)?, model, size, depth, batch.max(1), 1)
     }
 
     fn new(

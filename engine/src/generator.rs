@@ -174,14 +174,6 @@ impl Generator {
         Sequence::new(self.loaded.decoder.kv_shape(KvForm::Bits16), None)
     }
 
-    /// An empty sequence whose keys and values are kept in a given form.
-    ///
-    /// # Errors
-    /// As [`Generator::sequence_of`].
-    pub fn sequence_in(&self, form: KvForm) -> Result<Sequence, EngineError> {
-        self.sequence_of(None, form)
-    }
-
     /// An empty sequence for which an adapter changes the model.
     ///
     /// # Errors

@@ -77,8 +77,8 @@ fn profile(global: &Global, args: &ModelBench, batch: Option<usize>, ctx: &mut C
     let size = args.size.unwrap_or(if batch.is_some() { 64 } else { 512 });
     let model = text::generator(global, &args.model, (args.depth + size + 8) as u32)?;
     let mut measurement = match batch {
-        None => Measurement::prefill(&model, size, args.depth)?,
-        Some(batch) => Measurement::decode(&model, size, args.depth, batch)?,
+        None => Measurement::prefill(&model, KvForm::Bits16, size, args.depth)?,
+        Some(batch) => Measurement::decode(&model, KvForm::Bits16, size, args.depth, batch)?,
     };
     measurement.run()?;
     let mut runs = (0..args.runs.max(1)).map(|_| measurement.profile()).collect::<Result<Vec<_>, _>>()?;
@@ -121,13 +121,10 @@ fn turns(global: &Global, model: &str, context: u32, ctx: &mut Context<'_>) -> R
         let measurement = match known.entry(turn.id.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let measurement = match turn.batch {
-                    None => Measurement::prefill(&model, turn.size, turn.depth)?,
-                    Some(batch) => Measurement::decode(&model, turn.size, turn.depth, batch)?,
-                };
-                entry.insert(match text::kv_form(turn.kv_bits)? {
-                    KvForm::Bits16 => measurement,
-                    KvForm::Bits8 => measurement.in_form(KvForm::Bits8)?,
+                let form = text::kv_form(turn.kv_bits)?;
+                entry.insert(match turn.batch {
+                    None => Measurement::prefill(&model, form, turn.size, turn.depth)?,
+                    Some(batch) => Measurement::decode(&model, form, turn.size, turn.depth, batch)?,
                 })
             }
         };

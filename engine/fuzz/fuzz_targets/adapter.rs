@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use cloister_engine::{CancelFlag, Generator, LoadOptions, Sequence};
+use cloister_engine::{CancelFlag, Generator, KeepPacked, LoadOptions, Sequence};
 use cloister_engine_fuzz::parts::Parts;
 use cloister_engine_fuzz::{edits, models, place};
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
@@ -16,7 +16,8 @@ const TOKENS: [u32; 5] = [0, 256, 1, 128, 3];
 type Base = (Generator, Parts, Vec<u32>);
 
 fn bases() -> Vec<Base> {
-    let options = LoadOptions { threads: 1, context_tokens: 16, memory_available_bytes: None };
+    let options =
+        LoadOptions { threads: 1, context_tokens: 16, memory_available_bytes: None, keep_packed: KeepPacked::Nowhere };
     let load = |which| {
         let (model, adapter) = models::decoder_and_adapter(which);
         let path = place("model.gguf");

@@ -3,7 +3,7 @@
 #![no_main]
 
 use cloister_engine::kernels::Kernels;
-use cloister_engine::{CancelFlag, Generator, KvForm, LoadOptions};
+use cloister_engine::{CancelFlag, Generator, KeepPacked, KvForm, LoadOptions};
 use cloister_engine_fuzz::{edits, models, place};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 /// show it.
 fn logits(model: &Generator, form: KvForm, tokens: &[u32], at_once: usize) -> Option<Vec<f32>> {
     let cancel = CancelFlag::new();
-    let mut sequence = model.sequence_in(form).ok()?;
+    let mut sequence = model.sequence_of(None, form).ok()?;
     for (at, piece) in tokens.chunks(at_once).enumerate() {
         if at == 1 {
             let length = sequence.len();
@@ -39,7 +39,8 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
     }
     let path = place("model.gguf");
     std::fs::write(&path, bytes).expect("there is room for a small file");
-    let options = LoadOptions { threads: 1, context_tokens, memory_available_bytes: None };
+    let options =
+        LoadOptions { threads: 1, context_tokens, memory_available_bytes: None, keep_packed: KeepPacked::Nowhere };
     let Ok(model) = Generator::load_with(&path, &options, kernels) else { return Ok(()) };
     let last = model.vocabulary() as u32 - 1;
     let tokens = [0, last, 1.min(last), last / 2];

@@ -10,6 +10,7 @@ pub(super) struct Avx512(());
 #[cfg(target_arch = "x86_64")]
 mod lanes {
     use super::Avx512;
+    use crate::kernels::simd::store_columns_singly;
     use crate::kernels::{Simd, Task};
     use std::arch::x86_64::{
         __m512, __m512i, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _MM_HINT_T1, _mm_loadu_si128, _mm_prefetch,
@@ -317,22 +318,12 @@ mod lanes {
         }
         #[inline(always)]
         fn store_columns<const N: usize>(self, rows: &[[__m512i; 2]; N], out: &mut [[i32; N]; 8]) -> [[i32; 16]; 2] {
-            let mut sums = [[0; 16]; 2];
             if let (Some(rows), Some(out)) = (rows.as_array::<6>(), out.as_flattened_mut().as_mut_array::<48>()) {
+                let mut sums = [[0; 16]; 2];
                 lanes!(store_columns_of_six(rows, out, &mut sums));
                 return sums;
             }
-            for (row, halves) in rows.iter().enumerate() {
-                for (half, &values) in halves.iter().enumerate() {
-                    let mut bytes = [0; 16];
-                    self.store_bytes(values, &mut bytes);
-                    for (words, bytes) in out[half * 4..half * 4 + 4].iter_mut().zip(bytes.as_chunks::<4>().0) {
-                        words[row] = i32::from_le_bytes(*bytes);
-                    }
-                    sums[half][row] = self.sum_ints(values);
-                }
-            }
-            sums
+            store_columns_singly(self, rows, out)
         }
         #[inline(always)]
         fn abs(self, value: __m512) -> __m512 {

@@ -129,18 +129,7 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// of the rows, of which there are at most 16, means nothing.
     #[inline(always)]
     fn store_columns<const N: usize>(self, rows: &[[Self::Ints; 2]; N], out: &mut [[i32; N]; 8]) -> [[i32; 16]; 2] {
-        let mut sums = [[0; 16]; 2];
-        for (row, halves) in rows.iter().enumerate() {
-            for (half, &values) in halves.iter().enumerate() {
-                let mut bytes = [0; 16];
-                self.store_bytes(values, &mut bytes);
-                for (words, bytes) in out[half * 4..half * 4 + 4].iter_mut().zip(bytes.as_chunks::<4>().0) {
-                    words[row] = i32::from_le_bytes(*bytes);
-                }
-                sums[half][row] = self.sum_ints(values);
-            }
-        }
-        sums
+        store_columns_singly(self, rows, out)
     }
 
     /// The natural exponential, within 2 units in the last place between -87.3 and 88; clamped beyond.
@@ -158,4 +147,25 @@ pub(crate) trait Simd: Copy + Send + Sync {
         }
         self.mul(sum, self.power_of_two(exponent))
     }
+}
+
+/// As [`Simd::store_columns`], row by row.
+#[inline(always)]
+pub(super) fn store_columns_singly<S: Simd, const N: usize>(
+    simd: S,
+    rows: &[[S::Ints; 2]; N],
+    out: &mut [[i32; N]; 8],
+) -> [[i32; 16]; 2] {
+    let mut sums = [[0; 16]; 2];
+    for (row, halves) in rows.iter().enumerate() {
+        for (half, &values) in halves.iter().enumerate() {
+            let mut bytes = [0; 16];
+            simd.store_bytes(values, &mut bytes);
+            for (words, bytes) in out[half * 4..half * 4 + 4].iter_mut().zip(bytes.as_chunks::<4>().0) {
+                words[row] = i32::from_le_bytes(*bytes);
+            }
+            sums[half][row] = simd.sum_ints(values);
+        }
+    }
+    sums
 }
