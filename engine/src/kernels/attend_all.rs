@@ -361,24 +361,42 @@ mod tests {
         out
     }
 
-    fn by_definition(rows: &[f32], stride: usize, kept: usize, window: Option<usize>) -> Vec<f64> {
+    /// Queries, keys and values as they are after rounding.
+    fn rounded(rows: &[f32], stride: usize, dim: usize) -> Vec<f64> {
+        let mut rounded: Vec<f64> = rows.iter().map(|&value| f64::from(value)).collect();
+        for part in 0..3 {
+            let places = || (0..rows.len()).filter(|at| (part * dim..(part + 1) * dim).contains(&(at % stride)));
+            let step = step(places().fold(0.0, |most, at| rows[at].abs().max(most)), LEVELS);
+            for at in places() {
+                rounded[at] = f64::from((rows[at] * (1.0 / step)).round_ties_even()) * f64::from(step);
+            }
+        }
+        rounded
+    }
+
+    /// Attention over values as they are, and for each result how far it may be off when the shares are rounded: each of them
+    /// by half of one of [`LEVELS`] parts of the largest, and by a small part of itself for the powers of two.
+    fn by_definition(rows: &[f64], stride: usize, kept: usize, window: Option<usize>) -> Vec<(f64, f64)> {
         let (dim, rows) = (kept.next_multiple_of(HEAD_STEP), rows.chunks_exact(stride).collect::<Vec<_>>());
         let mut out = Vec::new();
         for (place, query) in rows.iter().enumerate() {
             let near = |other: &usize| window.is_none_or(|window| other.abs_diff(place) <= window);
             let seen: Vec<usize> = (0..rows.len()).filter(near).collect();
-            let score = |other: &usize| -> f64 {
-                let key = &rows[*other][dim..];
-                0.7 * (0..kept).map(|k| f64::from(query[k]) * f64::from(key[k])).sum::<f64>()
-            };
-            let shares: Vec<f64> = seen.iter().map(|other| score(other).exp()).collect();
-            let total: f64 = shares.iter().sum();
-            out.push(7.0);
+            let score =
+                |other: &usize| -> f64 { 0.7 * (0..kept).map(|k| query[k] * rows[*other][dim + k]).sum::<f64>() };
+            let scores: Vec<f64> = seen.iter().map(score).collect();
+            let most = scores.iter().fold(f64::NEG_INFINITY, |most, &score| score.max(most));
+            let shares: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
+            let off: Vec<f64> = shares.iter().map(|share| 0.5 / f64::from(LEVELS) + 1e-4 * share).collect();
+            let (total, total_off): (f64, f64) = (shares.iter().sum(), off.iter().sum());
+            out.push((7.0, 0.0));
             for k in 0..kept {
-                let mixed = seen.iter().zip(&shares).map(|(&other, share)| share * f64::from(rows[other][2 * dim + k]));
-                out.push(mixed.sum::<f64>() / total);
+                let value = |other: usize| rows[other][2 * dim + k];
+                let mean = seen.iter().zip(&shares).map(|(&other, share)| share * value(other)).sum::<f64>() / total;
+                let spread = seen.iter().zip(&off).map(|(&other, off)| off * (value(other) - mean).abs()).sum::<f64>();
+                out.push((mean, spread / (total - total_off) + 1e-6));
             }
-            out.push(7.0);
+            out.push((7.0, 0.0));
         }
         out
     }
@@ -392,11 +410,15 @@ mod tests {
             let stride = 3 * dim + seed % 3;
             let used = |at: usize| (0..3).any(|part| (part * dim..part * dim + kept).contains(&(at % stride)));
             let rows: Vec<f32> = (0..tokens * stride).map(|at| if used(at) { 2.0 * value(at, seed) } else { 0.0 }).collect();
-            let wanted = by_definition(&rows, stride, kept, window);
             let seen = attend(Kernels::portable(), &rows, stride, kept, window);
-            for (seen, wanted) in seen.iter().zip(&wanted) {
-                prop_assert!((f64::from(*seen) - wanted).abs() < 0.005, "{} for {}", seen, wanted);
+            for (seen, (wanted, off)) in seen.iter().zip(by_definition(&rounded(&rows, stride, dim), stride, kept, window)) {
+                prop_assert!((f64::from(*seen) - wanted).abs() <= off, "{} for {}, off by {} at most", seen, wanted, off);
             }
+            let exact: Vec<f64> = rows.iter().map(|&value| f64::from(value)).collect();
+            let squares: f64 = (seen.iter().zip(by_definition(&exact, stride, kept, window)))
+                .map(|(seen, (wanted, _))| (f64::from(*seen) - wanted).powi(2))
+                .sum();
+            prop_assert!((squares / seen.len() as f64).sqrt() < 0.002, "{} root mean square", (squares / seen.len() as f64).sqrt());
             for kernels in Kernels::available() {
                 prop_assert_eq!(&attend(kernels, &rows, stride, kept, window), &seen, "{}", kernels.name());
             }

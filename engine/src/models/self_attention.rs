@@ -91,8 +91,7 @@ impl SelfAttention {
     /// Joins this part's result to the states of the pass.
     pub(super) fn forward(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
         let rows = pass.rows();
-        // Errors in what attention looks for cost the most and these matrices are small, so they are given more bits.
-        let needs = Needs::of([&self.query.weights, &self.key.weights, &self.value.weights]).finely();
+        let needs = sizes.attention_needs([&self.query.weights, &self.key.weights, &self.value.weights]);
         pass.normalise(&self.norm, needs);
         pass.lap(Operation::Inputs);
         let work = &mut *pass.work;
@@ -111,7 +110,7 @@ impl SelfAttention {
         pass.lap(Operation::Attention);
         let work = &mut *pass.work;
         let (attended, width) = (&work.attended, sizes.heads * sizes.head_dim);
-        let needs = sizes.needs([&self.output.weights]);
+        let needs = Needs::of([&self.output.weights]);
         work.input.fill(pass.pool, pass.kernels, (rows, width), needs, |row, out| {
             out.copy_from_slice(&attended[row * width..][..width]);
         });
