@@ -16,8 +16,13 @@ for room in "$root"/*/fuzz; do
     case $target in
       # Their inputs are recipes, which are short, and single allocations stay far below this where files are that small.
       adapter | encoder | model) limits="-max_len=256 -len_control=0 -malloc_limit_mb=256" ;;
+      # Long enough for a whole file of packed weights, and for the settings and tensors of a small model.
+      gguf | packed) limits="-max_len=6000" ;;
       *) limits="" ;;
     esac
+    if [ -f "$room/dictionaries/$target.dict" ]; then
+      limits="$limits -dict=dictionaries/$target.dict"
+    fi
     (
       cd "$room"
       mkdir -p "corpus/$target" "seeds/$target"

@@ -172,8 +172,9 @@ fn edit_keys(parts: &mut Parts, input: &mut Unstructured<'_>) -> Result<()> {
         3 => drop(parts.keys.remove(at)),
         4 | 5 => {
             let architecture = parts.keys.iter().find(|key| key.name == "general.architecture");
-            let architecture =
-                architecture.map_or("llama".into(), |key| String::from_utf8_lossy(&key.value[8..]).into_owned());
+            // The value may be no text any more.
+            let text = |key: &Key| String::from_utf8_lossy(key.value.get(8..).unwrap_or_default()).into_owned();
+            let architecture = architecture.map_or("llama".into(), text);
             let name = format!("{architecture}.{}", input.choose(&SETTINGS)?);
             let (kind, value) = value(input)?;
             parts.keys.retain(|key| key.name != name);

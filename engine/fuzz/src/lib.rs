@@ -4,6 +4,7 @@
 //! there; a recipe first chooses a sound model, then changes settings, shapes, types and bytes of it one at a time, so that
 //! what loads is odd as well as what is refused.
 
+pub mod checks;
 pub mod edits;
 pub mod encoders;
 pub mod models;

@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn gelu_is_close_everywhere() {
-        for start in -300..300 {
+        for start in (-300..300).step_by(if cfg!(miri) { 50 } else { 1 }) {
             let inputs: [f32; 16] = std::array::from_fn(|lane| start as f32 * 0.04 + lane as f32 * 0.0025);
             let mut first = None;
             for kernels in Kernels::available() {

@@ -165,7 +165,7 @@ impl Matrix {
         let source = SourceRows::new(kind, rows, cols, bytes)?;
         let mut data = MmapMut::map_anon(shape_bytes(kind, rows, cols)?)?;
         // Large pages are a matter of speed alone; a system without them says no, and nothing is lost.
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         drop(data.advise(memmap2::Advice::HugePage));
         let tile_bytes = data.len() / rows.div_ceil(TILE_ROWS);
         pool.chunks(&mut data, tile_bytes, |tile, out| source.pack_tile(tile, out));

@@ -8,6 +8,7 @@ mod architectures;
 mod encoder;
 mod encoder_families;
 mod encoder_tokens;
+mod fuzz_seeds;
 mod generate;
 mod gguf;
 mod gguf_writer;
