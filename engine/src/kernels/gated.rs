@@ -32,7 +32,7 @@ thread_local! {
     static GROUPS: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
 }
 
-/// Fills `out` with the gated unit of the input, in 8-bit integers.
+/// Fills `out` with the gated unit of the input, in integers; fine ones when `fine` is set.
 ///
 /// # Panics
 /// When the matrices do not fit the input or each other.
@@ -42,7 +42,7 @@ pub(crate) fn multiply_gated(
     input: &Activations,
     [gate, up]: [GatedMatrix<'_>; 2],
     kind: Gate,
-    out: &mut Activations,
+    (out, fine): (&mut Activations, bool),
 ) {
     let (rows, columns) = (input.rows(), gate.weights.rows());
     for matrix in [gate, up] {
@@ -57,7 +57,7 @@ pub(crate) fn multiply_gated(
     let few = [gate, up].iter().all(|matrix| input.is_direct(matrix.weights.kind()));
     let bytes = gate.weights.size_bytes() + up.weights.size_bytes();
     let piece = if few { matmul::piece(groups, bytes, pool.threads()) } else { 1 };
-    let writer = out.writer((rows, columns), false);
+    let writer = out.writer((rows, columns), fine);
     pool.run(groups.div_ceil(piece), &|index| {
         let mut values = GROUPS.take();
         for group in index * piece..((index + 1) * piece).min(groups) {
@@ -107,7 +107,7 @@ impl Task for GateGroup<'_, '_> {
 fn join_group<S: Simd, C: Combine>(simd: S, task: &GateGroup<'_, '_>) {
     let gate = task.gate.as_chunks::<16>().0.as_chunks::<2>().0;
     let up = task.up.as_chunks::<16>().0.as_chunks::<2>().0;
-    by_strip!(task.writer.lanes, 1, W, R => {
+    by_strip!(task.writer.lanes, task.writer.copies, W, R => {
         for (strip, (gate, up)) in gate.chunks(R).zip(up.chunks(R)).enumerate() {
             // SAFETY: each group is written by one call, strip after strip.
             let record = unsafe { task.writer.record::<W, R>(strip, task.group) };
@@ -175,7 +175,7 @@ mod tests {
             });
             let mut joined = Activations::default();
             let halves = [GatedMatrix { weights: &gate, bias: Some(&bias) }, GatedMatrix { weights: &up, bias: None }];
-            multiply_gated(&pool, kernels, &input, halves, kind, &mut joined);
+            multiply_gated(&pool, kernels, &input, halves, kind, (&mut joined, fine));
             let (mut gates, mut ups) = (vec![0.0; rows * inner], vec![0.0; rows * inner]);
             let mut products = [
                 Product { weights: &gate, bias: Some(&bias), out: &mut gates, accumulate: false },
@@ -183,7 +183,7 @@ mod tests {
             ];
             multiply(&pool, kernels, &input, &mut products);
             let mut written = Activations::default();
-            written.fill(&pool, kernels, (rows, inner), Needs::of([&down]), |row, out| {
+            written.fill(&pool, kernels, (rows, inner), needs, |row, out| {
                 let range = row * inner..(row + 1) * inner;
                 kernels.run(GateTask { kind, gate: &gates[range.clone()], up: &ups[range], out });
             });

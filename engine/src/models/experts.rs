@@ -5,8 +5,8 @@ use super::linear::{Linear, Norm};
 use super::pass::Join;
 use super::weights::LayerWeights;
 use super::{Pass, Sizes};
+use crate::kernels::multiply;
 use crate::kernels::rows::Gate;
-use crate::kernels::{Needs, multiply};
 use crate::{EngineError, Operation};
 
 /// `states += sum of weight(e) * expert(e, norm(states))` over the chosen experts `e`, whose weights are the softmax of
@@ -69,30 +69,30 @@ impl Experts {
     /// results are added in the order of the experts' numbers, so that they depend on the row alone.
     pub(super) fn forward(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
         let (rows, width) = (pass.rows(), sizes.width);
-        pass.normalise(&self.norm, Needs::of([&self.router.weights]).finely());
+        pass.normalise(&self.norm, sizes.needs([&self.router.weights]).finely());
         let work = &mut *pass.work;
         multiply(pass.pool, pass.kernels, &work.input, &mut [self.router.product(&mut work.routing, rows)]);
         let routes = routes(&work.routing, self.units.len(), self.chosen);
         work.branch.clear();
         work.branch.resize(rows * width, 0.0);
         for routes in routes.chunk_by(|a, b| a.expert == b.expert) {
-            self.run_expert(&self.units[routes[0].expert], routes, pass, width);
+            self.run_expert(&self.units[routes[0].expert], routes, pass, sizes);
         }
         pass.join_branch(width, &Join::Added);
         pass.lap(Operation::Experts);
     }
 
     /// Adds the weighted results of one expert to the rows that go to it.
-    fn run_expert(&self, unit: &GatedUnit, routes: &[Route], pass: &mut Pass<'_>, width: usize) {
-        let kernels = pass.kernels;
+    fn run_expert(&self, unit: &GatedUnit, routes: &[Route], pass: &mut Pass<'_>, sizes: &Sizes) {
+        let (kernels, width) = (pass.kernels, sizes.width);
         let work = &mut *pass.work;
         let states = &work.states;
-        work.input.fill(pass.pool, kernels, (routes.len(), width), Needs::of(unit.readers()), |index, out| {
+        work.input.fill(pass.pool, kernels, (routes.len(), width), sizes.needs(unit.readers()), |index, out| {
             kernels.run(self.norm.of(&states[routes[index].row * width..][..width], out));
         });
-        if !unit.join_inputs(pass) {
+        if !unit.join_inputs(pass, sizes) {
             unit.multiply_inputs(pass);
-            unit.activate(pass);
+            unit.activate(pass, sizes);
         }
         let work = &mut *pass.work;
         multiply(pass.pool, kernels, &work.input, &mut [unit.down.product(&mut work.expert, routes.len())]);

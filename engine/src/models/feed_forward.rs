@@ -7,7 +7,7 @@ use super::pass::Join;
 use super::weights::LayerWeights;
 use super::{Pass, Sizes, Workspace};
 use crate::kernels::rows::{Gate, GateTask};
-use crate::kernels::{GatedMatrix, Needs, can_gate, multiply, multiply_gated};
+use crate::kernels::{GatedMatrix, can_gate, multiply, multiply_gated};
 use crate::quant::Matrix;
 use crate::{EngineError, Operation};
 
@@ -74,10 +74,10 @@ impl Dense {
     }
 
     fn forward(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
-        pass.normalise(&self.norm, Needs::of(self.unit.readers()));
+        pass.normalise(&self.norm, sizes.needs(self.unit.readers()));
         pass.lap(Operation::Inputs);
         let (kernels, width, inner) = (pass.kernels, sizes.width, self.unit.gate.outputs());
-        if !pass.has_adapters() && self.unit.join_inputs(pass) {
+        if !pass.has_adapters() && self.unit.join_inputs(pass, sizes) {
             pass.lap(Operation::GateUp);
             pass.finish(&self.unit.down, &self.join, (self.layer, Part::Down), |_, _, _| {});
             return pass.lap(Operation::Down);
@@ -88,7 +88,7 @@ impl Dense {
         };
         pass.adapt((self.layer, Part::Gate), |work| &mut work.gate, source);
         pass.adapt((self.layer, Part::Up), |work| &mut work.up, source);
-        self.unit.activate(pass);
+        self.unit.activate(pass, sizes);
         pass.lap(Operation::GateUp);
         pass.finish(&self.unit.down, &self.join, (self.layer, Part::Down), |work, row, out| {
             kernels.run(self.unit.gated(&work.gate, &work.up, row * inner, out));
@@ -114,15 +114,17 @@ impl GatedUnit {
 
     /// From the unit's input to the input of the last matrix in one go, without gate and up in between; `false` where these
     /// matrices cannot be taken so, and nothing was done.
-    pub(super) fn join_inputs(&self, pass: &mut Pass<'_>) -> bool {
+    pub(super) fn join_inputs(&self, pass: &mut Pass<'_>, sizes: &Sizes) -> bool {
         let [gate, up] = self.readers();
         if !can_gate(gate, up, &self.down.weights) {
             return false;
         }
         let work = &mut *pass.work;
+        let fine = sizes.needs([&self.down.weights]).fine;
         let matrices =
             [&self.gate, &self.up].map(|linear| GatedMatrix { weights: &linear.weights, bias: linear.bias.as_deref() });
-        multiply_gated(pass.pool, pass.kernels, &work.input, matrices, self.activation, &mut work.gated);
+        let out = (&mut work.gated, fine);
+        multiply_gated(pass.pool, pass.kernels, &work.input, matrices, self.activation, out);
         std::mem::swap(&mut work.input, &mut work.gated);
         true
     }
@@ -136,11 +138,11 @@ impl GatedUnit {
     }
 
     /// From gate and up to the input of the last matrix.
-    pub(super) fn activate(&self, pass: &mut Pass<'_>) {
+    pub(super) fn activate(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
         let (work, kernels, inner) = (&mut *pass.work, pass.kernels, self.gate.outputs());
         let rows = work.input.rows();
         let (gate, up) = (&work.gate, &work.up);
-        work.input.fill(pass.pool, kernels, (rows, inner), Needs::of([&self.down.weights]), |row, out| {
+        work.input.fill(pass.pool, kernels, (rows, inner), sizes.needs([&self.down.weights]), |row, out| {
             kernels.run(self.gated(gate, up, row * inner, out));
         });
     }

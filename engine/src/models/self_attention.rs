@@ -8,7 +8,7 @@ use super::pass::Join;
 use super::weights::LayerWeights;
 use super::{Pass, Sizes, Workspace};
 use crate::attention::{Attention, Scoring, Span};
-use crate::kernels::{Kernels, Needs, multiply};
+use crate::kernels::{Kernels, multiply};
 use crate::kv::NewRows;
 use crate::quant::Matrix;
 use crate::rope::Rope;
@@ -91,7 +91,7 @@ impl SelfAttention {
     /// Joins this part's result to the states of the pass.
     pub(super) fn forward(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
         let rows = pass.rows();
-        let needs = sizes.attention_needs([&self.query.weights, &self.key.weights, &self.value.weights]);
+        let needs = sizes.needs([&self.query.weights, &self.key.weights, &self.value.weights]);
         pass.normalise(&self.norm, needs);
         pass.lap(Operation::Inputs);
         let work = &mut *pass.work;
@@ -110,7 +110,7 @@ impl SelfAttention {
         pass.lap(Operation::Attention);
         let work = &mut *pass.work;
         let (attended, width) = (&work.attended, sizes.heads * sizes.head_dim);
-        let needs = Needs::of([&self.output.weights]);
+        let needs = sizes.needs([&self.output.weights]);
         work.input.fill(pass.pool, pass.kernels, (rows, width), needs, |row, out| {
             out.copy_from_slice(&attended[row * width..][..width]);
         });
