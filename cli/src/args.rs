@@ -492,6 +492,9 @@ pub(crate) enum BenchCommand {
         texts: Option<PathBuf>,
         #[arg(long, default_value_t = 5)]
         runs: usize,
+        /// One run for each line of standard input, until it ends: the way to take turns with another program
+        #[arg(long, conflicts_with = "runs")]
+        turns: bool,
     },
     /// Pairs of a query and a passage scored a second by a reranker
     Rerank {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,10 @@ pub(super) fn run(global: &Global, command: &BenchCommand, ctx: &mut Context<'_>
         BenchCommand::Decode { bench, batch } => model(global, bench, Some(*batch))?,
         BenchCommand::Profile { bench, batch } => return profile(global, bench, *batch, ctx),
         BenchCommand::Turns { model, context } => return turns(global, model, *context, ctx),
-        BenchCommand::Embed { model, texts, runs } => embed(global, model, texts.as_ref(), *runs, ctx)?,
+        BenchCommand::Embed { model, texts, turns: true, .. } => {
+            return embed_in_turns(global, model, texts.as_ref(), ctx);
+        }
+        BenchCommand::Embed { model, texts, runs, .. } => embed(global, model, texts.as_ref(), *runs, ctx)?,
         BenchCommand::Rerank { model, texts, query, runs } => {
             rerank(global, model, (query, texts.as_ref()), *runs, ctx)?
         }
@@ -148,6 +151,20 @@ fn embed(
     let per_second = repeat(runs, texts.len(), || Ok(encoder.embed(&texts).map(drop)?))?;
     let more = json!({"model": model, "texts": texts.len(), "tokens_mean": tokens as f64 / texts.len().max(1) as f64});
     Ok(Measured { what: "embed", unit: "texts", per_second, more })
+}
+
+fn embed_in_turns(global: &Global, model: &str, texts: Option<&PathBuf>, ctx: &mut Context<'_>) -> Result<Outcome> {
+    let texts = given_or_made(texts, ctx)?;
+    let encoder = Encoder::load(&text::resolve(global, model)?, outside::threads(global))?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let stdin = std::mem::replace(&mut ctx.stdin, Box::new(std::io::empty()));
+    for asked in BufReader::new(stdin).lines() {
+        asked?;
+        let begun = Instant::now();
+        encoder.embed(&texts)?;
+        ctx.line(&json!({"per_second": texts.len() as f64 / begun.elapsed().as_secs_f64()}))?;
+    }
+    Ok(Outcome::Done)
 }
 
 fn rerank(
