@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "threads write the heads of one output")]
 
 use crate::kernels::rows::RmsNorm;
-use crate::kernels::{AttendScratch, AttendTask, FEW_ROWS, Goal, JoinPages, Kernels, TILE_ROWS, gain_length};
+use crate::kernels::{AnyPage, AttendScratch, AttendTask, FEW_ROWS, Goal, JoinPages, Kernels, TILE_ROWS, gain_length};
 use crate::kv::{KvCache, PAGE_TOKENS};
 use crate::pool::{Disjoint, Pool};
 use crate::rope::Rope;
@@ -12,7 +12,7 @@ use std::ops::Range;
 /// Strips for each thread that are wanted of many rows.
 const STRIPS_PER_THREAD: usize = 4;
 /// Pieces for each thread that are wanted of few rows.
-const PIECES_PER_THREAD: usize = 8;
+const PIECES_PER_THREAD: usize = 4;
 /// Fewer pages are not worth a piece of their own.
 const PIECE_PAGES: usize = 2;
 
@@ -130,9 +130,10 @@ impl Attention<'_> {
         let parts = Disjoint::new(&mut gains);
         pool.run(pieces.len(), &|index| {
             // The last strips see the most keys; they go first.
-            let piece = &pieces[pieces.len() - 1 - index];
+            let mut order = pieces[..pieces.len() - index].iter().rev();
+            let (piece, after) = (order.next().expect("there is one for each index"), order.next());
             let mut scratch = SCRATCH.take();
-            self.run_piece(kernels, &spans[piece.strip.span], piece, queries, (&out, &parts), &mut scratch);
+            self.run_piece(kernels, spans, (piece, after), queries, (&out, &parts), &mut scratch);
             SCRATCH.set(scratch);
         });
         let rows: Vec<(&Divided, usize)> =
@@ -193,6 +194,13 @@ impl Attention<'_> {
         first..last / PAGE_TOKENS + 1
     }
 
+    /// Some of the pages that a strip's rows see, counted from the first that they see.
+    fn views<'a>(&'a self, span: &Span<'a>, strip: Strip, range: Range<usize>) -> Vec<AnyPage<'a>> {
+        let wide = self.wide.get(strip.key_head).map_or(&[][..], Vec::as_slice);
+        let first = self.pages(span, strip).start;
+        span.cache.pages((self.layer, strip.key_head), first + range.start..first + range.end, wide)
+    }
+
     /// Where the query and the result of a row stand: the token, and the place of its first value.
     fn place(&self, span: &Span<'_>, strip: Strip, row: usize) -> (usize, usize) {
         let shape = span.cache.shape();
@@ -210,13 +218,14 @@ impl Attention<'_> {
     fn run_piece(
         &self,
         kernels: Kernels,
-        span: &Span<'_>,
-        piece: &Piece,
+        spans: &[Span<'_>],
+        (piece, after): (&Piece, Option<&Piece>),
         queries: &[f32],
         (out, gains): (&Disjoint<'_, f32>, &Disjoint<'_, f32>),
         scratch: &mut AttendScratch,
     ) {
-        let (shape, strip) = (span.cache.shape(), piece.strip);
+        let (strip, span) = (piece.strip, &spans[piece.strip.span]);
+        let shape = span.cache.shape();
         let (group, dim) = (self.heads / shape.heads, shape.stored_dim());
         let rows = strip.first..strip.first + strip.count;
         // Pages before the first key that the first row sees are left out; keys count from the page that is left.
@@ -243,14 +252,17 @@ impl Attention<'_> {
                 (range.clone(), Goal::Gains { first: range.start, gains })
             }
         };
-        let wide = self.wide.get(strip.key_head).map_or(&[][..], Vec::as_slice);
-        let range = pages.start + range.start..pages.start + range.end;
-        let views = span.cache.pages((self.layer, strip.key_head), range, wide);
+        let views = self.views(span, strip, range);
+        let after = after.and_then(|after| {
+            let first = after.part.as_ref().map_or(0, |(range, _)| range.start);
+            self.views(&spans[after.strip.span], after.strip, first..first + 1).pop()
+        });
         kernels.run(AttendTask {
             dim,
             seen: &seen[..strip.count],
             cap: self.scoring.cap,
             pages: &views,
+            after,
             scratch,
             goal,
         });

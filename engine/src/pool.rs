@@ -1,9 +1,11 @@
 //! A small persistent thread pool for the phases of a forward pass.
 //!
-//! One call of [`Pool::run`] hands out numbered items to the calling thread and to the workers. Workers spin for about ten
-//! thousand rounds after a job, so that the next phase of the same pass starts within a fraction of a microsecond, and park
-//! after that. A worker that comes too late for a job simply misses it: the caller waits only for workers that are inside.
-//! With more threads than cores nobody spins.
+//! One call of [`Pool::run`] hands out numbered items to the calling thread and to the workers. Each thread begins with a
+//! share of its own, whose items it takes in their order, so that weights of neighbouring items reach it as one stream from
+//! memory; whoever is done takes what is left of the others' shares. Workers spin for about ten thousand rounds after a job,
+//! so that the next phase of the same pass starts within a fraction of a microsecond, and park after that. A worker that
+//! comes too late for a job simply misses it: the caller waits only for workers that are inside. With more threads than
+//! cores nobody spins.
 #![expect(unsafe_code, reason = "jobs borrow the caller's stack, and items write to disjoint parts of one slice")]
 
 use std::marker::PhantomData;
@@ -40,7 +42,8 @@ struct Line<T>(T);
 
 struct Shared {
     gate: Line<AtomicU64>,
-    next: Line<AtomicUsize>,
+    /// For each thread, the caller's first, the next item of its share.
+    next: Box<[Line<AtomicUsize>]>,
     job: Line<std::cell::UnsafeCell<Job>>,
     parked: Box<[Line<AtomicBool>]>,
     stop: AtomicBool,
@@ -69,7 +72,7 @@ impl Pool {
         let nothing: &'static (dyn Fn(usize) + Sync) = &|_| {};
         let shared = Arc::new(Shared {
             gate: Line(AtomicU64::new(0)),
-            next: Line(AtomicUsize::new(0)),
+            next: (0..threads).map(|_| Line(AtomicUsize::new(0))).collect(),
             job: Line(std::cell::UnsafeCell::new(Job { task: nothing, count: 0 })),
             parked: (1..threads).map(|_| Line(AtomicBool::new(false))).collect(),
             stop: AtomicBool::new(false),
@@ -101,7 +104,7 @@ impl Pool {
             return;
         }
         self.open(Job { task: erase(task), count });
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(&self.shared.next.0, count, task)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&self.shared.next, 0, count, task)));
         self.close();
         let worker_panicked = self.shared.panicked.swap(false, Ordering::Relaxed);
         drop(entry);
@@ -127,7 +130,9 @@ impl Pool {
         let shared = &*self.shared;
         // SAFETY: the gate is closed and nobody is inside (the state in which `close` leaves it), and `entry` is held.
         unsafe { *shared.job.0.get() = job };
-        shared.next.0.store(0, Ordering::Relaxed);
+        for (thread, next) in shared.next.iter().enumerate() {
+            next.0.store(share(job.count, thread, shared.next.len()).start, Ordering::Relaxed);
+        }
         shared.gate.0.fetch_add(GENERATION_STEP | OPEN, Ordering::SeqCst);
         for (parked, waker) in shared.parked.iter().zip(&self.wakers) {
             if parked.0.swap(false, Ordering::SeqCst) {
@@ -195,7 +200,7 @@ fn worker_loop(index: usize, shared: &Shared) {
         let job = unsafe { *shared.job.0.get() };
         // SAFETY: as above; the task's borrow lives until `close` has seen this thread leave.
         let task = unsafe { &*job.task };
-        if catch_unwind(AssertUnwindSafe(|| work(&shared.next.0, job.count, task))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| work(&shared.next, index + 1, job.count, task))).is_err() {
             shared.panicked.store(true, Ordering::Relaxed);
         }
         shared.gate.0.fetch_sub(1, Ordering::Release);
@@ -244,13 +249,22 @@ fn enter(gate: &AtomicU64, generation: u64) -> bool {
     false
 }
 
-fn work(next: &AtomicUsize, count: usize, task: &(dyn Fn(usize) + Sync)) {
-    loop {
-        let index = next.fetch_add(1, Ordering::Relaxed);
-        if index >= count {
-            return;
+/// The items that thread `thread` of `threads` begins with.
+fn share(count: usize, thread: usize, threads: usize) -> Range<usize> {
+    count * thread / threads..count * (thread + 1) / threads
+}
+
+/// Does the items of the thread's own share, one after the other, and then what is left of the others'.
+fn work(next: &[Line<AtomicUsize>], thread: usize, count: usize, task: &(dyn Fn(usize) + Sync)) {
+    let threads = next.len();
+    for owner in (thread..threads).chain(0..thread) {
+        let end = share(count, owner, threads).end;
+        while next[owner].0.load(Ordering::Relaxed) < end {
+            let index = next[owner].0.fetch_add(1, Ordering::Relaxed);
+            if index < end {
+                task(index);
+            }
         }
-        task(index);
     }
 }
 

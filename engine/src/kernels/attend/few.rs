@@ -58,7 +58,7 @@ pub(super) fn attend<S: Simd, const W: usize>(simd: S, task: AttendTask<'_>) {
     match task.goal {
         Goal::Gains { first, gains } => {
             for ((index, page), gains) in task.pages.iter().enumerate().zip(gains.chunks_exact_mut(W * length)) {
-                let next = task.pages.get(index + 1).unwrap_or(page);
+                let next = task.pages.get(index + 1).or(task.after.as_ref()).unwrap_or(page);
                 let (page, next) = page.view(simd, next, widened);
                 attend_page(simd, &rows, (first + index) * PAGE_TOKENS, (page, next), gains);
             }
@@ -70,7 +70,7 @@ pub(super) fn attend<S: Simd, const W: usize>(simd: S, task: AttendTask<'_>) {
                 start(state, sinks.map(|sinks| sinks[row]));
             }
             for (index, page) in task.pages.iter().enumerate() {
-                let next = task.pages.get(index + 1).unwrap_or(page);
+                let next = task.pages.get(index + 1).or(task.after.as_ref()).unwrap_or(page);
                 let (page, next) = page.view(simd, next, widened);
                 attend_page(simd, &rows, index * PAGE_TOKENS, (page, next), &mut work.gains);
                 for (state, gain) in work.states.chunks_exact_mut(length).zip(work.gains.chunks_exact(length)) {

@@ -111,6 +111,8 @@ pub(crate) struct AttendTask<'a> {
     /// Scores become `cap * tanh(score / cap)`.
     pub(crate) cap: Option<f32>,
     pub(crate) pages: &'a [AnyPage<'a>],
+    /// What this thread probably reads after these pages; it is asked for while the last of them is read.
+    pub(crate) after: Option<AnyPage<'a>>,
     pub(crate) scratch: &'a mut AttendScratch,
     pub(crate) goal: Goal<'a>,
 }

@@ -96,7 +96,7 @@ impl Query {
             scratch.queries.extend_from_slice(row);
             scratch.queries.resize(filled + dim, 0.0);
         }
-        AttendTask { dim, seen: &self.seen[from..], cap: self.cap, pages, scratch, goal }
+        AttendTask { dim, seen: &self.seen[from..], cap: self.cap, pages, after: None, scratch, goal }
     }
 
     /// All rows at once.
