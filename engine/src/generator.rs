@@ -240,8 +240,8 @@ impl Generator {
             for (part, done) in parts.iter_mut().zip(&mut done) {
                 let count = (part.1.len() - *done).min(room);
                 if count > 0 {
-                    let last = *done + count == part.1.len();
-                    steps.push(Step { sequence: &mut *part.0, tokens: &part.1[*done..][..count], keep_logits: last });
+                    let wanted = usize::from(*done + count == part.1.len());
+                    steps.push(Step { sequence: &mut *part.0, tokens: &part.1[*done..][..count], wanted });
                     *done += count;
                     room -= count;
                 }
@@ -294,14 +294,15 @@ impl Generator {
         let mut logits = vec![0.0; ROWS * self.vocabulary()];
         for chunk in tokens.chunks(CHUNK_TOKENS) {
             let start = sequence.len();
-            let mut step = [Step { sequence: &mut sequence, tokens: chunk, keep_logits: false }];
+            let passed = first.saturating_sub(start).min(chunk.len());
+            let mut step = [Step { sequence: &mut sequence, tokens: chunk, wanted: chunk.len() - passed }];
             self.forward_with(&mut step, cancel, |model, pass| {
-                let rows: Vec<usize> = (first.saturating_sub(start)..chunk.len()).collect();
+                let rows: Vec<usize> = (0..pass.rows()).collect();
                 for rows in rows.chunks(ROWS) {
                     let logits = &mut logits[..rows.len() * model.sizes().vocabulary];
                     model.logits(pass, rows, logits);
                     for (&row, logits) in rows.iter().zip(logits.chunks_exact(model.sizes().vocabulary)) {
-                        on_row(start + row, logits);
+                        on_row(start + passed + row, logits);
                     }
                 }
             })?;
@@ -331,22 +332,15 @@ impl Generator {
 
     /// One forward pass; sequences that ask for it get the logits after their last token.
     fn forward(&self, steps: &mut [Step<'_>], cancel: &CancelFlag) -> Result<(), EngineError> {
-        let mut ends = Vec::new();
-        let mut end = 0;
-        for step in &*steps {
-            end += step.tokens.len();
-            if step.keep_logits {
-                ends.push(end - 1);
-            }
-        }
-        let mut logits = vec![0.0; ends.len() * self.vocabulary()];
+        let rows: Vec<usize> = (0..steps.iter().map(|step| step.wanted).sum()).collect();
+        let mut logits = vec![0.0; rows.len() * self.vocabulary()];
         self.forward_with(steps, cancel, |model, pass| {
-            if !ends.is_empty() {
-                model.logits(pass, &ends, &mut logits);
+            if !rows.is_empty() {
+                model.logits(pass, &rows, &mut logits);
             }
         })?;
-        let kept = steps.iter_mut().filter(|step| step.keep_logits);
-        for (step, logits) in kept.zip(logits.chunks_exact(self.vocabulary())) {
+        let wanting = steps.iter_mut().filter(|step| step.wanted > 0);
+        for (step, logits) in wanting.zip(logits.chunks_exact(self.vocabulary())) {
             step.sequence.logits.clear();
             step.sequence.logits.extend_from_slice(logits);
         }
@@ -378,7 +372,8 @@ impl Generator {
                 step.sequence.logits.clear();
                 let start = step.sequence.tokens.len();
                 let adapter = step.sequence.adapter.as_deref();
-                Segment { cache: &mut step.sequence.cache, start, tokens: step.tokens, adapter }
+                let (tokens, wanted) = (step.tokens, step.wanted);
+                Segment { cache: &mut step.sequence.cache, start, tokens, wanted, adapter }
             })
             .collect();
         let mut pass =
@@ -397,5 +392,6 @@ impl Generator {
 struct Step<'a> {
     sequence: &'a mut Sequence,
     tokens: &'a [TokenId],
-    keep_logits: bool,
+    /// How many of the last tokens get logits; one at most where the sequence is to keep them.
+    wanted: usize,
 }

@@ -75,7 +75,7 @@ impl Decoder {
         matrix.map(|matrix| (matrix.rows(), matrix.cols()))
     }
 
-    /// Computes the tokens of the pass, stores their keys and values, and leaves the states of all rows in it.
+    /// Computes the tokens of the pass, stores their keys and values, and leaves those rows in it whose logits are wanted.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] between layers; what was stored then counts for nothing.
@@ -83,15 +83,23 @@ impl Decoder {
         pass.work.clock.skip();
         pass.embed(&self.embedding, self.embedding_scale);
         pass.lap(Operation::Embedding);
-        for layer in &self.layers {
+        for (index, layer) in self.layers.iter().enumerate() {
             pass.check_cancelled()?;
-            layer.attention.forward(pass, &self.sizes);
+            layer.attention.read(pass, &self.sizes);
+            if index + 1 == self.layers.len() {
+                // No later token reads more of the others than the keys and values that are stored by now.
+                pass.keep_wanted(self.sizes.width);
+                if pass.rows() == 0 {
+                    break;
+                }
+            }
+            layer.attention.join(pass, &self.sizes);
             layer.feed_forward.forward(pass, &self.sizes);
         }
         Ok(())
     }
 
-    /// The logits of the rows that `rows` names, into `out`, row after row.
+    /// The logits of some of the rows left in the pass, into `out`, row after row.
     pub(crate) fn logits(&self, pass: &mut Pass<'_>, rows: &[usize], out: &mut [f32]) {
         self.head.logits(pass, &self.embedding, rows, out);
         pass.lap(Operation::Head);

@@ -19,6 +19,8 @@ pub(crate) struct Segment<'a> {
     /// Position of the first token.
     pub(crate) start: usize,
     pub(crate) tokens: &'a [TokenId],
+    /// How many of the last tokens get logits.
+    pub(crate) wanted: usize,
     /// What changes the model for this sequence.
     pub(crate) adapter: Option<&'a Adapter>,
 }
@@ -84,13 +86,13 @@ impl Pass<'_> {
         let width = embedding.cols();
         self.work.states.resize(self.rows() * width, 0.0);
         self.work.angles.clear();
-        let tokens = self.segments.iter().flat_map(|segment| segment.tokens);
-        for (&token, state) in tokens.zip(self.work.states.chunks_exact_mut(width)) {
-            embedding.row_into(token as usize, state);
+        let tokens: Vec<TokenId> = self.segments.iter().flat_map(|segment| segment.tokens).copied().collect();
+        self.pool.chunks(&mut self.work.states, width, |row, state| {
+            embedding.row_into(tokens[row] as usize, state);
             if scale != 1.0 {
                 state.iter_mut().for_each(|value| *value *= scale);
             }
-        }
+        });
         for segment in &mut *self.segments {
             segment.cache.reserve(segment.start, segment.start + segment.tokens.len());
         }
@@ -109,6 +111,33 @@ impl Pass<'_> {
             self.work.angles.push((Arc::clone(rope), angles));
             self.work.angles.len() - 1
         })
+    }
+
+    /// Leaves the rows whose logits are wanted, with their states and queries, and forgets the others.
+    pub(super) fn keep_wanted(&mut self, width: usize) {
+        let total = self.rows();
+        let (mut kept, mut end) = (Vec::new(), 0);
+        for segment in &mut *self.segments {
+            end += segment.tokens.len();
+            kept.extend(end - segment.wanted..end);
+            let passed = segment.tokens.len() - segment.wanted;
+            segment.start += passed;
+            segment.tokens = &segment.tokens[passed..];
+        }
+        if kept.len() == total {
+            return;
+        }
+        let keep = |values: &mut Vec<f32>, width: usize| {
+            for (row, &from) in kept.iter().enumerate() {
+                values.copy_within(from * width..(from + 1) * width, row * width);
+            }
+            values.truncate(kept.len() * width);
+        };
+        keep(&mut self.work.states, width);
+        let query_width = self.work.queries.len() / total;
+        keep(&mut self.work.queries, query_width);
+        // They are found by row, and computed anew by whoever asks.
+        self.work.angles.clear();
     }
 
     pub(super) fn check_cancelled(&self) -> Result<(), EngineError> {

@@ -88,8 +88,8 @@ impl SelfAttention {
         self.output.bias.as_ref().map(|_| ()).ok_or_else(|| layer.missing("attn_output.bias"))
     }
 
-    /// Joins this part's result to the states of the pass.
-    pub(super) fn forward(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
+    /// Makes queries, keys and values of the states of the pass; keys and values go to the caches.
+    pub(super) fn read(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
         let rows = pass.rows();
         let needs = sizes.needs([&self.query.weights, &self.key.weights, &self.value.weights]);
         pass.normalise(&self.norm, needs);
@@ -103,10 +103,14 @@ impl SelfAttention {
         multiply(pass.pool, pass.kernels, &work.input, &mut products);
         self.adapt_inputs(pass, sizes.width);
         pass.lap(Operation::QueriesKeysValues);
-        let angles = self.rope.as_ref().map(|rope| pass.turn(rope));
-        self.store_keys_and_values(pass, sizes, angles);
+        self.store_keys_and_values(pass, sizes);
         pass.lap(Operation::Cache);
-        self.attend(pass, sizes, angles);
+    }
+
+    /// Joins what the queries find in the caches to the states of the pass.
+    pub(super) fn join(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
+        let rows = pass.rows();
+        self.attend(pass, sizes);
         pass.lap(Operation::Attention);
         let work = &mut *pass.work;
         let (attended, width) = (&work.attended, sizes.heads * sizes.head_dim);
@@ -145,7 +149,8 @@ impl SelfAttention {
     }
 
     /// Normalises and rotates the keys and puts them with the values into the caches.
-    fn store_keys_and_values(&self, pass: &mut Pass<'_>, sizes: &Sizes, angles: Option<usize>) {
+    fn store_keys_and_values(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
+        let angles = self.rope.as_ref().map(|rope| pass.turn(rope));
         let (width, kernels) = (sizes.key_heads * sizes.head_dim, pass.kernels);
         let work = &*pass.work;
         let angles = angles.map(|place| &work.angles[place]);
@@ -167,7 +172,8 @@ impl SelfAttention {
         }
     }
 
-    fn attend(&self, pass: &mut Pass<'_>, sizes: &Sizes, angles: Option<usize>) {
+    fn attend(&self, pass: &mut Pass<'_>, sizes: &Sizes) {
+        let angles = self.rope.as_ref().map(|rope| pass.turn(rope));
         let mut first_row = 0;
         let mut spans = Vec::with_capacity(pass.segments.len());
         for segment in &*pass.segments {

@@ -1,7 +1,7 @@
 //! Forward passes: against a plain reference, and equal bit for bit however a prompt is cut, batched or spread over threads.
 
 use crate::reference::{Reference, log_softmax};
-use crate::tiny::{Random, TinyModel};
+use crate::tiny::{Random, Setting, TinyModel};
 use cloister_engine::gguf::{GgufFile, TensorType};
 use cloister_engine::kernels::Kernels;
 use cloister_engine::quant::WeightType;
@@ -48,6 +48,26 @@ pub(crate) fn rows(model: &Generator, tokens: &[TokenId]) -> Vec<Vec<u32>> {
 
 pub(crate) fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|logit| logit.to_bits()).collect()
+}
+
+/// In passes that no logits are wanted of, in some that they are wanted of for a few rows, and in one that wants all.
+#[test]
+fn rows_that_nobody_asks_for_change_no_bit_of_the_others() {
+    let tokens = tokens(560);
+    for model in [TinyModel::LLAMA, TinyModel::QWEN2] {
+        let file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
+        model.write_with(file.path(), 11, &[("context_length", Setting::Number(560))], |_| {});
+        let generator = Generator::load(file.path(), &LoadOptions { context_tokens: 560, ..options(2) }).unwrap();
+        let (all, other) = (rows(&generator, &tokens), rows(&generator, &tokens[200..500]));
+        let (mut first, mut second) = (generator.sequence(), generator.sequence());
+        generator.prefill(&mut first, &tokens[..530], &CancelFlag::new()).unwrap();
+        assert_eq!(bits(generator.logits(&first)), all[529], "{}", model.architecture);
+        first.truncate(100);
+        let mut parts = [(&mut first, &tokens[100..]), (&mut second, &tokens[200..500])];
+        generator.prefill_many(&mut parts, &CancelFlag::new()).unwrap();
+        assert_eq!(bits(generator.logits(&first)), all[559], "{}", model.architecture);
+        assert_eq!(bits(generator.logits(&second)), other[299], "{}", model.architecture);
+    }
 }
 
 #[test]

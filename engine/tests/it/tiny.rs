@@ -313,8 +313,9 @@ impl TinyModel {
             ("attention.key_length", number(self.dim)),
             ("attention.value_length", number(self.dim)),
         ];
-        let own = common.iter().chain(self.settings).chain(more);
-        metadata.extend(own.map(|(name, value)| setting(&format!("{architecture}.{name}"), *value)));
+        let own = common.iter().chain(self.settings);
+        let own = own.filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+        metadata.extend(own.chain(more).map(|(name, value)| setting(&format!("{architecture}.{name}"), *value)));
         metadata
     }
 
