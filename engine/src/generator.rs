@@ -297,11 +297,11 @@ impl Generator {
             let passed = first.saturating_sub(start).min(chunk.len());
             let mut step = [Step { sequence: &mut sequence, tokens: chunk, wanted: chunk.len() - passed }];
             self.forward_with(&mut step, cancel, |model, pass| {
-                let rows: Vec<usize> = (0..pass.rows()).collect();
-                for rows in rows.chunks(ROWS) {
+                for first in (0..pass.rows()).step_by(ROWS) {
+                    let rows = first..pass.rows().min(first + ROWS);
                     let logits = &mut logits[..rows.len() * model.sizes().vocabulary];
-                    model.logits(pass, rows, logits);
-                    for (&row, logits) in rows.iter().zip(logits.chunks_exact(model.sizes().vocabulary)) {
+                    model.logits(pass, rows.clone(), logits);
+                    for (row, logits) in rows.zip(logits.chunks_exact(model.sizes().vocabulary)) {
                         on_row(start + passed + row, logits);
                     }
                 }
@@ -332,11 +332,11 @@ impl Generator {
 
     /// One forward pass; sequences that ask for it get the logits after their last token.
     fn forward(&self, steps: &mut [Step<'_>], cancel: &CancelFlag) -> Result<(), EngineError> {
-        let rows: Vec<usize> = (0..steps.iter().map(|step| step.wanted).sum()).collect();
-        let mut logits = vec![0.0; rows.len() * self.vocabulary()];
+        let rows: usize = steps.iter().map(|step| step.wanted).sum();
+        let mut logits = vec![0.0; rows * self.vocabulary()];
         self.forward_with(steps, cancel, |model, pass| {
-            if !rows.is_empty() {
-                model.logits(pass, &rows, &mut logits);
+            if rows > 0 {
+                model.logits(pass, 0..rows, &mut logits);
             }
         })?;
         let wanting = steps.iter_mut().filter(|step| step.wanted > 0);

@@ -144,27 +144,37 @@ fn embed(
     runs: usize,
     ctx: &mut Context<'_>,
 ) -> Result<Measured> {
-    let texts = given_or_made(texts, ctx)?;
-    let encoder = Encoder::load(&text::resolve(global, model)?, outside::threads(global))?;
+    let (encoder, texts) = embedder(global, model, texts, ctx)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let tokens: usize = texts.iter().map(|text| encoder.count_tokens(text)).sum();
     let per_second = repeat(runs, texts.len(), || Ok(encoder.embed(&texts).map(drop)?))?;
-    let more = json!({"model": model, "texts": texts.len(), "tokens_mean": tokens as f64 / texts.len().max(1) as f64});
+    let more = json!({"model": model, "texts": texts.len(), "tokens_mean": tokens as f64 / texts.len() as f64});
     Ok(Measured { what: "embed", unit: "texts", per_second, more })
 }
 
 fn embed_in_turns(global: &Global, model: &str, texts: Option<&PathBuf>, ctx: &mut Context<'_>) -> Result<Outcome> {
-    let texts = given_or_made(texts, ctx)?;
-    let encoder = Encoder::load(&text::resolve(global, model)?, outside::threads(global))?;
+    let (encoder, texts) = embedder(global, model, texts, ctx)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let stdin = std::mem::replace(&mut ctx.stdin, Box::new(std::io::empty()));
     for asked in BufReader::new(stdin).lines() {
-        asked?;
+        asked.context("cannot read standard input")?;
         let begun = Instant::now();
         encoder.embed(&texts)?;
         ctx.line(&json!({"per_second": texts.len() as f64 / begun.elapsed().as_secs_f64()}))?;
     }
     Ok(Outcome::Done)
+}
+
+/// An encoder and what it is to embed, at least one text.
+fn embedder(
+    global: &Global,
+    model: &str,
+    texts: Option<&PathBuf>,
+    ctx: &mut Context<'_>,
+) -> Result<(Encoder, Vec<String>)> {
+    let texts = given_or_made(texts, ctx)?;
+    something(texts.len())?;
+    Ok((Encoder::load(&text::resolve(global, model)?, outside::threads(global))?, texts))
 }
 
 fn rerank(
@@ -278,9 +288,7 @@ fn read(files: &[PathBuf], runs: usize, ctx: &mut Context<'_>) -> Result<Measure
 
 /// Things done a second in each of `runs` runs, after one that is not counted.
 fn repeat(runs: usize, things: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
-    if things == 0 {
-        return Err(Usage("nothing to measure: the file holds no lines".to_owned()).into());
-    }
+    something(things)?;
     work()?;
     (0..runs.max(1))
         .map(|_| {
@@ -289,6 +297,14 @@ fn repeat(runs: usize, things: usize, mut work: impl FnMut() -> Result<()>) -> R
             Ok(things as f64 / begun.elapsed().as_secs_f64())
         })
         .collect()
+}
+
+/// Fails where there is nothing to measure.
+fn something(things: usize) -> Result<()> {
+    if things == 0 {
+        return Err(Usage("nothing to measure: the file holds no lines".to_owned()).into());
+    }
+    Ok(())
 }
 
 fn tell(measured: Measured, ctx: &mut Context<'_>) -> Result<Outcome> {

@@ -54,6 +54,21 @@ fn lines_for_models_that_are_wrong_disturb_no_other() {
 }
 
 #[test]
+fn an_embedder_is_timed_once_for_each_line_and_refuses_nothing_to_embed() {
+    let Some(home) = Home::with_models("an_embedder_is_timed_once_for_each_line_and_refuses_nothing_to_embed") else {
+        return;
+    };
+    let texts = home.write("texts.jsonl", json!({"id": 1, "text": "one"}).to_string());
+    let turns =
+        |file: &str| home.run_with_stdin(&["bench", "embed", "--turns", "--model", EMBEDDER, "--texts", file], "\n\n");
+    let lines = turns(word(&texts)).ended(0).lines();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line["per_second"].as_f64().unwrap() > 0.0), "{lines:?}");
+    let empty = home.write("empty.jsonl", String::new());
+    turns(word(&empty)).ended(2).says("nothing to measure");
+    home.run(&["bench", "embed", "--model", EMBEDDER, "--texts", word(&empty)]).ended(2).says("nothing to measure");
+}
+
+#[test]
 fn sequences_that_no_model_takes_fail_by_themselves() {
     let Some(home) = Home::with_models("sequences_that_no_model_takes_fail_by_themselves") else { return };
     let long = vec![1; 100_000];

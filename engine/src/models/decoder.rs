@@ -1,5 +1,7 @@
 //! The forward pass of a decoder, from tokens to logits.
 
+use std::ops::Range;
+
 use super::adapter::{Part, Place};
 use super::feed_forward::FeedForward;
 use super::head::Head;
@@ -100,7 +102,7 @@ impl Decoder {
     }
 
     /// The logits of some of the rows left in the pass, into `out`, row after row.
-    pub(crate) fn logits(&self, pass: &mut Pass<'_>, rows: &[usize], out: &mut [f32]) {
+    pub(crate) fn logits(&self, pass: &mut Pass<'_>, rows: Range<usize>, out: &mut [f32]) {
         self.head.logits(pass, &self.embedding, rows, out);
         pass.lap(Operation::Head);
     }

@@ -1,5 +1,7 @@
 //! The last norm and the output matrix.
 
+use std::ops::Range;
+
 use super::adapter::Part;
 use super::linear::Norm;
 use super::weights::Weights;
@@ -37,7 +39,7 @@ impl Head {
     }
 
     /// The logits of some rows of the pass.
-    pub(super) fn logits(&self, pass: &mut Pass<'_>, embedding: &Matrix, rows: &[usize], out: &mut [f32]) {
+    pub(super) fn logits(&self, pass: &mut Pass<'_>, embedding: &Matrix, rows: Range<usize>, out: &mut [f32]) {
         let output = self.output.as_ref().unwrap_or(embedding);
         let (kernels, width) = (pass.kernels, output.cols());
         let work = &mut *pass.work;
@@ -45,7 +47,7 @@ impl Head {
         // Few rows come here, and the time goes into reading the matrix: more bits cost nothing.
         let needs = Needs::of([output]).finely();
         work.input.fill(pass.pool, kernels, (rows.len(), width), needs, |row, out| {
-            kernels.run(self.norm.of(&states[rows[row] * width..][..width], out));
+            kernels.run(self.norm.of(&states[(rows.start + row) * width..][..width], out));
         });
         let mut product = [Product { weights: output, bias: None, out: &mut *out, accumulate: false }];
         multiply(pass.pool, kernels, &work.input, &mut product);

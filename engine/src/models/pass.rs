@@ -1,5 +1,6 @@
 //! The state of a forward pass.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::adapter::{Adapter, Place, Scratch};
@@ -206,7 +207,7 @@ impl Pass<'_> {
     pub(super) fn adapt_rows(
         &mut self,
         place: Place,
-        rows: &[usize],
+        rows: Range<usize>,
         results: &mut [f32],
         source: impl Fn(&Workspace, usize, &mut [f32]) + Sync,
     ) {
@@ -215,7 +216,7 @@ impl Pass<'_> {
         }
         let mut scratch = std::mem::take(&mut self.work.low_rank);
         let width = results.len() / rows.len().max(1);
-        for (&row, out) in rows.iter().zip(results.chunks_exact_mut(width.max(1))) {
+        for (row, out) in rows.zip(results.chunks_exact_mut(width.max(1))) {
             if let Some(adapter) = self.adapter_of(row) {
                 adapter.add_to(place, (self.pool, self.kernels), &mut scratch, 1, out, |_, out| {
                     source(self.work, row, out);
